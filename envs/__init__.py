@@ -1,0 +1,1 @@
+"""Worlds: tasks (what is rewarded) over backends (what moves), batched, with a PettingZoo view."""

@@ -1,0 +1,1 @@
+"""Tasks: what is rewarded, as array code over a state."""

@@ -1,0 +1,119 @@
+"""The batched protocol: ``E`` copies of a task with ``A`` agents, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from qmarl.types import Array
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """What is fixed about a world.
+
+    Attributes:
+        name: The world's id, such as ``drone_navigation``.
+        agents: Names of all possible agents, in the order of every agent axis.
+        observation_sizes: Numbers that each agent sees; arrays are padded to the largest.
+        action_counts: Discrete actions of each agent; masks are padded to the largest.
+        state_size: Length of the joint state, 0 when the world has none.
+        max_steps: Steps after which an episode is truncated.
+        outcomes: Names of the per-episode outcomes in :attr:`Step.outcomes`.
+        arena: ``(2, 3)`` lower and upper corner in metres for drawing, or ``None``.
+    """
+
+    name: str
+    agents: tuple[str, ...]
+    observation_sizes: tuple[int, ...]
+    action_counts: tuple[int, ...]
+    state_size: int
+    max_steps: int
+    outcomes: tuple[str, ...] = ()
+    arena: Array | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What the agents may look at before they act.
+
+    Attributes:
+        observations: ``(E, A, D)`` float32, zero-padded; zero for agents that are not alive.
+        state: ``(E, S)`` float32, the joint state.
+        alive: ``(E, A)`` bool, agents whose next action counts.
+        action_mask: ``(E, A, N)`` bool, actions that are allowed (all-true rows where not alive).
+    """
+
+    observations: Array
+    state: Array
+    alive: Array
+    action_mask: Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of the batch brought (same-step autoreset).
+
+    Attributes:
+        view: What the agents see next; in worlds whose episode ended, the next episode's start.
+        final: What they would have seen without the reset; the same object as ``view`` when no
+            episode ended in this step.
+        rewards: ``(E, A)`` float32, 0 for agents that were not alive.
+        terminated: ``(E, A)`` bool, the agent's episode ended in the world in this step.
+        truncated: ``(E, A)`` bool, it was cut in this step (never together with ``terminated``).
+        ended: ``(E,)`` bool, the team's episode ended, and the world was reset.
+        outcomes: Arrays ``(E,)`` by name, valid where ``ended``.
+    """
+
+    view: View
+    final: View
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    ended: Array
+    outcomes: dict[str, Array] = field(default_factory=dict)
+
+
+class World(Protocol):
+    """``E`` independent copies of one task."""
+
+    @property
+    def spec(self) -> WorldSpec:
+        """What is fixed about the world."""
+        ...
+
+    @property
+    def num_envs(self) -> int:
+        """Number ``E`` of copies."""
+        ...
+
+    def reset(self, seed: int, first_env: int = 0) -> View:
+        """Starts episode 0 in every copy.
+
+        Args:
+            seed: Seed of the batch.
+            first_env: Global index of copy 0: copy ``i`` lives as world ``first_env + i`` of
+                ``seed`` whatever the number of copies.
+        """
+        ...
+
+    def step(self, actions: Array) -> Step:
+        """Moves every copy by one decision.
+
+        Args:
+            actions: ``(E, A)`` integers; entries of agents that are not alive are ignored.
+
+        Raises:
+            RunError: Actions are out of range or misshapen, or the world returned a number that
+                is not finite.
+        """
+        ...
+
+    def positions(self) -> Array:
+        """``(E, A, 3)`` positions in metres in one frame; ``RunError`` when there are none."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of processes and windows."""
+        ...

@@ -1,0 +1,1 @@
+"""Circuits: PennyLane quantum functions, run as fused programs."""

@@ -1,0 +1,1 @@
+"""The federated layer: the only road that parameters travel between agents."""

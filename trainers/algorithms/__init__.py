@@ -1,0 +1,1 @@
+"""Learning algorithms: pure functions from experience to new parameters."""
