@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+FLYING: Final = 0
+ARRIVED: Final = 1
+CRASHED: Final = 2
 
 if TYPE_CHECKING:
     from qmarl.types import Array
@@ -75,6 +79,31 @@ class Step:
     outcomes: dict[str, Array] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What a spectator sees of every copy: copies of arrays, metres and seconds, one frame.
+
+    Attributes:
+        time: ``(E,)`` seconds since each episode began.
+        positions: ``(E, A, 3)``.
+        goals: ``(E, A, 3)``, agent by agent.
+        obstacles: ``(E, M, 3)`` centres of spheres.
+        status: ``(E, A)`` int8: :data:`FLYING`, :data:`ARRIVED` or :data:`CRASHED`.
+        drone_radius: Radius of an agent.
+        obstacle_radius: Radius of every obstacle.
+        goal_radius: Distance from its goal within which an agent has arrived.
+    """
+
+    time: Array
+    positions: Array
+    goals: Array
+    obstacles: Array
+    status: Array
+    drone_radius: float
+    obstacle_radius: float
+    goal_radius: float
+
+
 class World(Protocol):
     """``E`` independent copies of one task."""
 
@@ -112,6 +141,14 @@ class World(Protocol):
 
     def positions(self) -> Array:
         """``(E, A, 3)`` positions in metres in one frame; ``RunError`` when there are none."""
+        ...
+
+    def scene(self, final: bool = False) -> Scene:
+        """What a spectator sees; ``RunError`` when there is nothing to see.
+
+        Args:
+            final: Show worlds that ended in the last step as they ended, not their next episode.
+        """
         ...
 
     def close(self) -> None:

@@ -1,1 +1,15 @@
 """Circuits: PennyLane quantum functions, run as fused programs."""
+
+from qmarl.circuits.builtin import CircuitConfig
+from qmarl.circuits.circuit import Circuit, CircuitDescription, build_circuit
+from qmarl.circuits.inference import BoundProgram
+from qmarl.circuits.program import Program
+
+__all__ = [
+    "BoundProgram",
+    "Circuit",
+    "CircuitConfig",
+    "CircuitDescription",
+    "Program",
+    "build_circuit",
+]

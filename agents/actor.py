@@ -1,0 +1,105 @@
+"""Actors: what turns observations into logits, as a quantum circuit or as its classical twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from pydantic import Field
+from qmarl.circuits.builtin import CircuitConfig
+
+from agents.baseline import twin_widths
+from agents.networks import mlp_layout, parameter_count
+from qmarl.config import Section
+from qmarl.types import Array, Layout, Params
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["float32", "float64"]
+Act = Callable[[Array], Array]
+"""A policy with its parameters bound: observations ``(S, B, D)`` to logits ``(S, B, N)``."""
+
+
+class ActorConfig(Section):
+    """Which actor the agents of a group have."""
+
+    kind: Literal["vqc", "mlp"] = "vqc"
+    """``vqc``: a variational quantum circuit; ``mlp``: its classical twin."""
+    backend: str = Field("program", pattern=r"^(program|pennylane:\S+)$")
+    """What runs the circuit: our fused ``program`` or ``pennylane:<device>``."""
+    circuit: CircuitConfig = CircuitConfig()
+    """The circuit; for ``mlp`` it fixes the parameter count to match."""
+    readout_spread: float = Field(1.5, ge=0)
+    """Standard deviation of the initial readout weights, times the root of their number."""
+    hidden: tuple[int, ...] | None = Field(None, strict=False)
+    """Hidden widths of an ``mlp``; by default those of the twin of equal parameter count."""
+    precision: Precision = "float32"
+    """Floating-point type of acting and learning."""
+
+
+class Policy(Protocol):
+    """The acting half of an actor: small, picklable, NumPy only."""
+
+    def bind(self, params: Params) -> Act:
+        """Fixes the parameters, arrays with a leading stack axis, and prepares what it can."""
+        ...
+
+
+class Actor(Protocol):
+    """The learning half: parameters, and differentiable logits."""
+
+    @property
+    def layout(self) -> Layout:
+        """Declaration of every parameter."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """The acting half."""
+        ...
+
+    def initial(self, rng: np.random.Generator) -> Params:
+        """Draws the parameters of one model."""
+        ...
+
+    def logits(
+        self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits ``(S, B, N)`` for observations ``(S, B, D)``, differentiable in ``params``."""
+        ...
+
+
+def make_actor(config: ActorConfig, n_observations: int, n_actions: int) -> Actor:
+    """Builds the actor that ``config`` describes.
+
+    Args:
+        config: The actor's section.
+        n_observations: Numbers ``D`` that the widest agent sees.
+        n_actions: Largest number ``N`` of actions.
+
+    Raises:
+        ConfigurationError: The circuit cannot hold that many inputs, or cannot be built.
+    """
+    from agents.circuit_actor import CircuitActor
+    from agents.mlp_actor import MLPActor
+
+    if config.kind == "vqc":
+        return CircuitActor(config, n_observations, n_actions)
+    hidden = config.hidden
+    if hidden is None:
+        twin = CircuitActor(config.model_copy(update={"kind": "vqc"}), n_observations, n_actions)
+        hidden = twin_widths(n_observations, n_actions, parameter_count(twin.layout))
+    return MLPActor((n_observations, *hidden, n_actions), config.precision)
+
+
+def twin_parameter_count(config: ActorConfig, n_observations: int, n_actions: int) -> int:
+    """Parameter count of the actor of the other kind, for the report."""
+    other = "mlp" if config.kind == "vqc" else "vqc"
+    update = {"kind": other, "hidden": None}
+    twin = make_actor(config.model_copy(update=update), n_observations, n_actions)
+    return parameter_count(twin.layout)
+
+
+__all__ = ["Act", "Actor", "ActorConfig", "Policy", "make_actor", "mlp_layout"]

@@ -1,0 +1,144 @@
+"""The quantum actor: a circuit whose observables, linearly weighted, are a softmax policy's logits.
+
+The readout follows Jerbi et al. 2021 (arXiv 2103.05577): ``logits = <O> W + b`` with trainable
+weights ``W`` on the observables' expectation values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qmarl.circuits.builtin import CircuitConfig
+
+from agents.actor import ActorConfig
+from qmarl.circuits import Circuit, Program, build_circuit
+from qmarl.types import Array, Layout, ParameterSpec, Params
+
+if TYPE_CHECKING:
+    import torch
+
+    from agents.actor import Act, Policy
+
+READOUT = ("readout.weight", "readout.bias")
+
+
+@dataclass(frozen=True)
+class ProgramPolicy:
+    """Acts with a compiled program: no torch, no PennyLane."""
+
+    program: Program
+    precision: str
+
+    def bind(self, params: Params) -> Act:
+        """Builds the circuits' unitaries once for these parameters."""
+        weight, bias = (params[name].astype(self.precision) for name in READOUT)
+        angles = {name: array for name, array in params.items() if name not in READOUT}
+        circuit = self.program.bind(angles, np.dtype(self.precision))
+
+        def act(observations: Array) -> Array:
+            inputs = observations.astype(self.precision, copy=False)
+            logits: Array = circuit(inputs) @ weight + bias[..., None, :]
+            return logits
+
+        return act
+
+
+@dataclass(frozen=True)
+class DevicePolicy:
+    """Acts on a PennyLane device, which the worker builds for itself."""
+
+    config: CircuitConfig
+    n_inputs: int
+    backend: str
+    precision: str
+
+    def bind(self, params: Params) -> Act:
+        """Hands the parameters to torch; the device runs the circuit at each call."""
+        import torch
+
+        circuit = _circuit(self.config.model_dump_json(), self.n_inputs, self.backend)
+        dtype = getattr(torch, self.precision)
+        tensors = {name: torch.as_tensor(array).to(dtype) for name, array in params.items()}
+
+        def act(observations: Array) -> Array:
+            with torch.no_grad():
+                inputs = torch.as_tensor(observations).to(dtype)
+                return np.asarray(_logits(circuit, tensors, inputs).numpy())
+
+        return act
+
+
+@dataclass(frozen=True)
+class CircuitActor:
+    """A variational quantum circuit with a linear readout.
+
+    It travels between processes as its description; each process compiles the circuit once.
+
+    Attributes:
+        config: The actor's section.
+        n_observations: Numbers that the widest agent sees.
+        n_actions: Largest number of actions.
+    """
+
+    config: ActorConfig
+    n_observations: int
+    n_actions: int
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit, compiled."""
+        return _circuit(
+            self.config.circuit.model_dump_json(), self.n_observations, self.config.backend
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """The circuit's angles and scales, and the readout's weights and bias."""
+        observables, actions = self.circuit.n_outputs, self.n_actions
+        readout = {
+            "readout.weight": ParameterSpec((observables, actions), None, "readout"),
+            "readout.bias": ParameterSpec((actions,), None, "readout"),
+        }
+        return {**self.circuit.layout, **readout}
+
+    @property
+    def policy(self) -> Policy:
+        """The program if the circuit has one, else the device."""
+        precision, circuit = self.config.precision, self.circuit
+        if circuit.program is not None:
+            return ProgramPolicy(circuit.program, precision)
+        return DevicePolicy(self.config.circuit, circuit.n_inputs, self.config.backend, precision)
+
+    def initial(self, rng: np.random.Generator) -> Params:
+        """The circuit's own initial angles and scales, and normal readout weights."""
+        params = self.circuit.initial(rng)
+        observables = self.circuit.n_outputs
+        spread = self.config.readout_spread / np.sqrt(observables)
+        params["readout.weight"] = rng.normal(0.0, spread, (observables, self.n_actions))
+        params["readout.bias"] = np.zeros(self.n_actions)
+        return params
+
+    def logits(
+        self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits ``(S, B, N)`` for observations ``(S, B, D)``."""
+        return _logits(self.circuit, params, observations)
+
+
+def _logits(
+    circuit: Circuit, params: Mapping[str, torch.Tensor], observations: torch.Tensor
+) -> torch.Tensor:
+    import torch
+
+    weights = {name: tensor for name, tensor in params.items() if name not in READOUT}
+    weight, bias = (params[name] for name in READOUT)
+    return torch.baddbmm(bias.unsqueeze(-2), circuit(observations, weights), weight)
+
+
+@lru_cache(maxsize=16)  # compiling takes a second or more; a process needs each circuit once
+def _circuit(config: str, n_inputs: int, backend: str) -> Circuit:
+    return build_circuit(CircuitConfig.model_validate_json(config), n_inputs, backend)

@@ -1,0 +1,170 @@
+"""Drone navigation's configuration, and where an episode puts drones, goals and obstacles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from envs.backends.point import PointConfig
+from envs.section import WorldSection
+from qmarl.config import Misfits
+
+if TYPE_CHECKING:
+    from qmarl.types import Array
+
+Metres = Annotated[float, Field(gt=0, le=100)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class DroneNavigationConfig(WorldSection):
+    """Drones start on a ring and fly to goals opposite to them, between spheres and each other."""
+
+    id: Literal["drone_navigation"] = "drone_navigation"
+    """Name of the world, or a PettingZoo world as ``module:factory`` or by its registry id."""
+    backend: Literal["point"] = "point"
+    """What moves the drones."""
+    point: PointConfig = PointConfig()
+    """Settings of the point-mass backend."""
+    drones: Annotated[int, Field(ge=1)] = 3
+    """Drones in the team."""
+    obstacles: Annotated[int, Field(ge=0, le=64)] = 2
+    """Spheres around the middle."""
+    max_steps: Annotated[int, Field(ge=1)] = 100
+    """Steps after which an episode is cut."""
+    speed: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Commanded speed, m/s."""
+    drone_radius: Metres = 0.1
+    """Radius of a drone, m."""
+    obstacle_radius: Metres = 0.3
+    """Radius of an obstacle, m."""
+    goal_radius: Metres = 0.3
+    """A drone has arrived when its centre is closer than this to its goal, m."""
+    half_width: Metres = 2.5
+    """The arena reaches from minus to plus this in x and y, m."""
+    floor: Annotated[float, Field(ge=-100, le=100)] = 0.5
+    """Lowest height of a drone's centre, m."""
+    ceiling: Annotated[float, Field(ge=-100, le=100)] = 2.5
+    """Greatest height of a drone's centre, m."""
+    lowest_start: Annotated[float, Field(ge=-100, le=100)] = 1.2
+    """Lower end of the heights of starts, goals and obstacles, m."""
+    highest_start: Annotated[float, Field(ge=-100, le=100)] = 1.8
+    """Upper end of those heights, m."""
+    ring_radius: Metres = 2.0
+    """Radius of the ring of starts and goals, m."""
+    ring_jitter: Annotated[float, Field(ge=0, le=math.pi)] = 0.3
+    """Greatest deviation of a start from its even place on the ring, and of a goal from the point
+    opposite to its start, radians; less where many drones share the ring."""
+    obstacle_spread: Annotated[float, Field(ge=0, le=100)] = 1.1
+    """Obstacles stand within this distance of the arena's vertical axis, m."""
+    sensing_range: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Gap beyond which drones and obstacles are not seen, m."""
+    progress_reward: Weight = 2.0
+    """Reward per metre that the goal comes nearer."""
+    goal_reward: Weight = 5.0
+    """Reward for arriving."""
+    step_penalty: Weight = 0.02
+    """Taken every step."""
+    proximity_penalty: Weight = 0.5
+    """Taken in a step at gap 0, fading linearly to none at ``proximity_range``."""
+    proximity_range: Metres = 0.5
+    """Gap below which the proximity penalty begins, m."""
+    collision_penalty: Weight = 10.0
+    """Taken for touching anything."""
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        if value == "drone_navigation":
+            return value
+        raise ValueError(
+            f"got {value!r}; the nearest world is 'drone_navigation', "
+            "and PettingZoo worlds are written 'module:factory'"
+        )
+
+    @property
+    def arena(self) -> Array:
+        """``(2, 3)`` float32 lower and upper corner, m."""
+        side = self.half_width
+        return np.array([[-side, -side, self.floor], [side, side, self.ceiling]], np.float32)
+
+    @property
+    def jitter(self) -> float:
+        """``ring_jitter``, less where neighbours' starts or goals could touch; negative if none."""
+        if self.drones == 1:
+            return self.ring_jitter
+        return min(self.ring_jitter, (2 * math.pi / self.drones - self._width) / 4)
+
+    @property
+    def _width(self) -> float:
+        """Angle that a drone needs on the ring: its width and half as much for clearance."""
+        return 2 * math.asin(min(1.0, 1.5 * self.drone_radius / self.ring_radius))
+
+    @property
+    def _room(self) -> int:
+        return max(1, int(2 * math.pi / self._width))
+
+    @model_validator(mode="after")
+    def _feasible(self) -> Self:
+        self.check_rollout(self.max_steps)
+        problems = [(key, text) for key, text, wrong in self._problems() if wrong]
+        if problems:
+            raise Misfits(problems)
+        return self
+
+    def _problems(self) -> Iterator[tuple[str, str, bool]]:
+        middle = self.obstacle_spread + self.obstacle_radius + self.drone_radius
+        heights = self.floor <= self.lowest_start <= self.highest_start <= self.ceiling
+        ring = f"ring_radius {self.ring_radius:g} m"
+        yield (
+            "drones",
+            f"{self.drones} drones of radius {self.drone_radius:g} m do not fit on the ring of "
+            f"{ring}; at most {self._room} do",
+            self.jitter < 0,
+        )
+        yield (
+            "lowest_start",
+            "heights must keep floor <= lowest_start <= highest_start <= ceiling",
+            not heights or self.floor == self.ceiling,
+        )
+        yield "ring_radius", "must lie within half_width", self.ring_radius > self.half_width
+        yield "goal_radius", f"must be below {ring}", self.goal_radius >= self.ring_radius
+        yield (
+            "obstacle_spread",
+            f"obstacles reach {middle:g} m from the middle, where drones start ({ring})",
+            self.obstacles > 0 and middle >= self.ring_radius,
+        )
+
+
+def lay_out(uniform: Array, config: DroneNavigationConfig) -> tuple[Array, Array, Array]:
+    """Lays out an episode: who starts where, where to, and what stands in between.
+
+    Args:
+        uniform: ``(k, 1 + 4 drones + 3 obstacles)`` numbers in [0, 1).
+        config: Sizes of the arena.
+
+    Returns:
+        Starts ``(k, A, 3)``, goals ``(k, A, 3)`` and obstacle centres ``(k, M, 3)``, m, float32.
+    """
+    count, spheres = config.drones, config.obstacles
+    turn, start, goal, low, high, angle, radius, height = np.split(
+        uniform, np.cumsum([1, count, count, count, count, spheres, spheres]), axis=1
+    )
+    slots = 2 * np.pi * (turn + np.arange(count) / count)
+    begin = slots + config.jitter * (2 * start - 1)
+    opposite = begin + np.pi + config.jitter * (2 * goal - 1)
+    span = config.highest_start - config.lowest_start
+    out = config.obstacle_spread * np.sqrt(radius)  # the root makes the disc evenly covered
+    return (
+        _cylinder(config.ring_radius, begin, config.lowest_start + span * low),
+        _cylinder(config.ring_radius, opposite, config.lowest_start + span * high),
+        _cylinder(out, 2 * np.pi * angle, config.lowest_start + span * height),
+    )
+
+
+def _cylinder(radius: Array | float, angle: Array, height: Array) -> Array:
+    points = [radius * np.cos(angle), radius * np.sin(angle), height]
+    return np.stack(points, -1).astype(np.float32)

@@ -1,0 +1,265 @@
+"""Drone navigation: a team crosses an arena to its goals without touching anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from envs.tasks.drone_layout import DroneNavigationConfig, lay_out
+from envs.world import ARRIVED, CRASHED, FLYING, Scene, View, WorldSpec
+
+if TYPE_CHECKING:
+    from qmarl.types import Array
+
+__all__ = ["ACTIONS", "DroneNavigation", "DroneNavigationConfig"]
+
+ACTIONS = ("+x", "-x", "+y", "-y", "+z", "-z", "hover")
+"""The discrete velocity commands, in order."""
+
+_DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1), (0, 0, 0))
+_GONE = np.float32(1e6)  # m^2, added to a squared distance: puts what is not there 1 km away
+_ALL = slice(None)
+
+
+@final
+class DroneNavigation:
+    """The task's state in ``E`` worlds and its rules, as array code.
+
+    Actions are seven velocity commands (:data:`ACTIONS`). An observation has 12 numbers, all within
+    [-1, 1]: the vector to the goal over ``max(distance, 1 m)``, the velocity over ``speed``, then
+    for the nearest drone and for the nearest obstacle the unit vector towards it times
+    ``clip(1 - gap / sensing_range, 0, 1)``. A step's reward is ``progress_reward`` times the
+    metres won, minus ``step_penalty``, minus ``proximity_penalty * clip(1 - gap /
+    proximity_range, 0, 1)``, plus ``goal_reward`` on arrival, minus ``collision_penalty`` on
+    contact. An arrived drone parks and stays an obstacle; one that touches anything is removed.
+    Contact comes before arrival. A parked drone that is hit keeps its own arrival.
+
+    The joint state holds for every drone its position and goal scaled to [-1, 1] over the arena,
+    its velocity over ``speed``, whether it flies and whether it has crashed; then the obstacles'
+    centres: ``11 A + 3 M`` numbers.
+
+    Outcomes: ``success`` (every drone arrived and none touched anything), ``collision`` (any
+    contact), ``time_to_goal`` (mean seconds over the drones that arrived, nan when none did).
+
+    Args:
+        config: Sizes, weights and team.
+        num_envs: Number ``E`` of worlds.
+        dt: Seconds per step, of the backend.
+
+    Attributes:
+        spec: What is fixed about the world.
+        draws: How many random numbers an episode needs.
+        alive: ``(E, A)`` bool, drones that fly.
+    """
+
+    def __init__(self, config: DroneNavigationConfig, num_envs: int, dt: float) -> None:
+        self._config, self._dt = config, dt
+        self.spec = _spec(config)
+        self.draws = 1 + 4 * config.drones + 3 * config.obstacles
+        agents, spheres = config.drones, max(config.obstacles, 1)
+        shape = (num_envs, agents)
+        self.alive: Array = np.zeros(shape, bool)
+        self._crashed: Array = np.zeros(shape, bool)
+        self._goals: Array = np.zeros((*shape, 3), np.float32)
+        self._arrival: Array = np.full(shape, np.nan, np.float32)
+        # All that a drone may touch stands in one array: first the drones, then the obstacles.
+        self._things: Array = np.zeros((num_envs, agents + spheres, 3), np.float32)
+        self._absent: Array = np.zeros((num_envs, agents, agents + spheres), np.float32)
+        # What the last measurement found.
+        self._distance: Array = np.zeros(shape, np.float32)
+        self._gap: Array = np.zeros(shape, np.float32)
+        self._seen: Array = np.zeros((*shape, self.spec.observation_sizes[0]), np.float32)
+        self._commands: Array = np.array(_DIRECTIONS, np.float32) * np.float32(config.speed)
+        self._mask: Array = np.ones((*shape, len(ACTIONS)), bool)
+        self._mask.flags.writeable = False
+        drone, sphere = config.drone_radius, config.obstacle_radius
+        self._reach: Array = np.array([2 * drone, drone + sphere], np.float32)
+        low, high = config.arena
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
+
+    def begin(self, rows: Array, uniform: Array) -> Array:
+        """Starts an episode in some worlds.
+
+        Args:
+            rows: ``(k,)`` positions in the batch.
+            uniform: ``(k, draws)`` numbers in [0, 1).
+
+        Returns:
+            ``(k, A, 3)`` where the drones start, m.
+        """
+        starts, self._goals[rows], obstacles = lay_out(uniform, self._config)
+        agents, spheres = self._config.drones, self._config.obstacles
+        self._things[rows, agents : agents + spheres] = obstacles
+        self._absent[rows] = _absent_at_start(agents, spheres)
+        self.alive[rows] = True
+        self._crashed[rows] = False
+        self._arrival[rows] = np.nan
+        return starts
+
+    def commands(self, actions: Array) -> Array:
+        """Turns ``(E, A)`` actions into ``(E, A, 3)`` velocities in m/s."""
+        return np.take(self._commands, actions, axis=0)
+
+    def measure(self, position: Array, rows: Array | slice = _ALL) -> None:
+        """Finds goals, gaps and neighbours of some worlds; positions are ``(E, A, 3)`` in m."""
+        config, here = self._config, position[rows]
+        self._things[rows, : config.drones] = here
+        way = self._goals[rows] - here
+        distance = _length(way)
+        self._distance[rows] = distance
+        seen = np.empty((*distance.shape, self._seen.shape[-1]), np.float32)
+        np.divide(way, np.maximum(distance, 1)[..., None], out=seen[..., :3])
+        offset = self._things[rows, None] - here[:, :, None]
+        square = _square(offset) + self._absent[rows]
+        gap, seen[..., 6:] = _nearest(offset, square, self._reach, config.sensing_range)
+        self._gap[rows] = gap
+        self._seen[rows] = seen
+
+    def judge(self, position: Array, steps: Array) -> tuple[Array, Array]:
+        """Rewards a step and finds who arrived and who touched something.
+
+        Args:
+            position: ``(E, A, 3)`` where the step brought the drones, m.
+            steps: ``(E,)`` steps of each world's episode, this one included.
+
+        Returns:
+            Rewards ``(E, A)`` float32, and ``(E, A)`` bool whose episode ended.
+        """
+        before = self._distance.copy()
+        self.measure(position)
+        hit = self.alive & (self._gap < 0)
+        arrived = self.alive & ~hit & (self._distance < self._config.goal_radius)
+        rewards = self._reward(before, arrived, hit)
+        done = hit | arrived
+        if done.any():
+            self.alive ^= done
+            self._arrival[arrived] = np.broadcast_to(steps[:, None], arrived.shape)[arrived]
+            self._remove(hit, position)
+        return rewards, done
+
+    def _reward(self, before: Array, arrived: Array, hit: Array) -> Array:
+        config = self._config
+        near = np.clip(1 - self._gap / np.float32(config.proximity_range), 0, 1)
+        reward = config.progress_reward * (before - self._distance)
+        reward -= config.step_penalty + config.proximity_penalty * near
+        reward += config.goal_reward * arrived - config.collision_penalty * hit
+        reward *= self.alive
+        return reward.astype(np.float32, copy=False)
+
+    def _remove(self, hit: Array, position: Array) -> None:
+        rows = np.flatnonzero(hit.any(1))
+        if rows.size:
+            self._crashed |= hit
+            gone = self._crashed[rows, None] * _GONE
+            self._absent[rows, :, : self._config.drones] += gone
+            self.measure(position, rows)
+
+    def view(self, position: Array, velocity: Array, rows: Array | slice = _ALL) -> View:
+        """What the drones of some worlds see, as of the last :meth:`measure`.
+
+        Args:
+            position: ``(E, A, 3)`` m.
+            velocity: ``(E, A, 3)`` m/s.
+            rows: Which worlds.
+        """
+        alive, motion = self.alive[rows].copy(), velocity[rows] / np.float32(self._config.speed)
+        observations = self._seen[rows].copy()
+        observations[..., 3:6] = motion
+        observations *= alive[..., None]
+        state = self._state(position[rows], motion, rows)
+        return View(observations, state, alive, self._mask[rows])
+
+    def _state(self, position: Array, motion: Array, rows: Array | slice) -> Array:
+        agents, spheres = self._config.drones, self._config.obstacles
+        drones = np.empty((*motion.shape[:2], 11), np.float32)
+        drones[..., :3] = (position - self._centre) / self._half
+        drones[..., 3:6] = motion
+        drones[..., 6:9] = (self._goals[rows] - self._centre) / self._half
+        drones[..., 9] = self.alive[rows]
+        drones[..., 10] = self._crashed[rows]
+        obstacles = self._things[rows, agents : agents + spheres] - self._centre
+        parts = [drones.reshape(len(drones), -1), (obstacles / self._half).reshape(len(drones), -1)]
+        return np.concatenate(parts, 1)
+
+    def outcomes(self) -> dict[str, Array]:
+        """Outcomes ``(E,)`` by name, float32, as they stand now."""
+        arrived = ~np.isnan(self._arrival)
+        count = arrived.sum(1)
+        total = np.where(arrived, self._arrival, 0).sum(1) * self._dt
+        time: Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        found = np.stack([arrived.all(1), self._crashed.any(1), time]).astype(np.float32)
+        return dict(zip(self.spec.outcomes, found, strict=True))
+
+    def scene(self, position: Array, steps: Array) -> Scene:
+        """A copy of what a spectator sees; positions ``(E, A, 3)`` in m, steps ``(E,)``."""
+        config, status = self._config, np.where(self.alive, FLYING, ARRIVED)
+        first = config.drones
+        return Scene(
+            time=steps * self._dt,
+            positions=position.copy(),
+            goals=self._goals.copy(),
+            obstacles=self._things[:, first : first + config.obstacles].copy(),
+            status=np.where(self._crashed, CRASHED, status).astype(np.int8),
+            drone_radius=config.drone_radius,
+            obstacle_radius=config.obstacle_radius,
+            goal_radius=config.goal_radius,
+        )
+
+
+def _spec(config: DroneNavigationConfig) -> WorldSpec:
+    agents = config.drones
+    return WorldSpec(
+        name=config.id,
+        agents=tuple(f"drone_{i}" for i in range(agents)),
+        observation_sizes=(12,) * agents,
+        action_counts=(len(ACTIONS),) * agents,
+        state_size=11 * agents + 3 * config.obstacles,
+        max_steps=config.max_steps,
+        outcomes=("success", "collision", "time_to_goal"),
+        arena=config.arena,
+    )
+
+
+def _absent_at_start(agents: int, spheres: int) -> Array:
+    absent = np.zeros((agents, agents + max(spheres, 1)), np.float32)
+    np.fill_diagonal(absent, _GONE)  # no one is one's own neighbour
+    if not spheres:
+        absent[:, -1] = _GONE  # stands in for obstacles where there are none
+    return absent
+
+
+def _square(vectors: Array) -> Array:
+    # Written out: a reduction's order of summation may depend on how many worlds there are.
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    total: Array = x * x + y * y + z * z
+    return total
+
+
+def _length(vectors: Array) -> Array:
+    return np.sqrt(_square(vectors))
+
+
+def _nearest(offset: Array, square: Array, reach: Array, sensing: float) -> tuple[Array, Array]:
+    """Gap to the nearest thing, and where the nearest drone and the nearest obstacle are.
+
+    Args:
+        offset: ``(k, A, T, 3)`` from each drone to everything, m; the first ``A`` are drones.
+        square: ``(k, A, T)`` squared distances, m^2.
+        reach: ``(2,)`` distance of contact with a drone and with an obstacle, m.
+        sensing: Gap beyond which nothing is seen, m.
+
+    Returns:
+        Gaps ``(k, A)`` in m, and the proximity vectors ``(k, A, 6)``.
+    """
+    k, agents, things = square.shape
+    which = np.empty((k, agents, 2), np.int64)
+    square[..., :agents].argmin(-1, out=which[..., 0])
+    square[..., agents:].argmin(-1, out=which[..., 1])
+    which[..., 1] += agents
+    which += np.arange(0, square.size, things).reshape(k, agents, 1)
+    distance = np.sqrt(square.reshape(-1)[which])
+    gap = distance - reach
+    weight = np.clip(1 - gap / np.float32(sensing), 0, 1) / np.maximum(distance, np.float32(1e-6))
+    toward = offset.reshape(-1, 3)[which] * weight[..., None]
+    return np.minimum(gap[..., 0], gap[..., 1]), toward.reshape(k, agents, 6)

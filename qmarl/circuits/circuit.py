@@ -1,0 +1,288 @@
+"""The front door: a quantum function as one batched, differentiable object.
+
+``Circuit`` takes any PennyLane function of ``inputs`` and ``weights``; ``build_circuit`` composes
+one from a configuration. Where the function can be fused it runs as a :class:`Program`; where it
+cannot, it runs on a PennyLane device, and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from qmarl.circuits.builtin import (
+    CircuitConfig,
+    check_inputs,
+    circuit_layout,
+    initial_weights,
+    quantum_function,
+)
+from qmarl.circuits.layout import default_weights, infer_layout
+from qmarl.circuits.program import Program
+from qmarl.circuits.signature import Signature
+from qmarl.errors import ConfigurationError, RunError
+from qmarl.types import Layout, Params
+
+if TYPE_CHECKING:
+    import torch
+
+    from qmarl.circuits.device import DeviceRunner
+
+log = logging.getLogger(__name__)
+
+FALLBACK = "pennylane:default.qubit"
+
+Initializer = Callable[[np.random.Generator], Params]
+Shape = tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True)
+class CircuitDescription:
+    """What a circuit is and how it runs.
+
+    Attributes:
+        name: Its name.
+        qubits: Number of qubits.
+        inputs: Inputs of one sample.
+        outputs: Outputs of one sample.
+        parameters: Trainable numbers.
+        depth: Depth of the circuit as written.
+        gates: Number of gates of each kind, as written.
+        path: ``program`` or ``pennylane:<device>``.
+        reason: Why this path.
+    """
+
+    name: str
+    qubits: int
+    inputs: int
+    outputs: int
+    parameters: int
+    depth: int
+    gates: Mapping[str, int]
+    path: str
+    reason: str
+
+
+@final
+class Circuit:
+    """A variational quantum circuit, batched over samples and over agents with different weights.
+
+    Args:
+        quantum_function: PennyLane function of ``inputs`` and ``weights`` that returns expectation
+            values or probabilities. It is called with ``inputs`` ``(n_inputs,)``, and on devices
+            that broadcast also ``(batch, n_inputs)``: index its last axis.
+        n_inputs: Inputs of one sample.
+        weight_shape: Shape of the weights, or a mapping of names to shapes; then ``weights`` is a
+            mapping too.
+        name: Name for messages.
+        backend: ``program`` (fused, NumPy) or ``pennylane:<device>``.
+        layout: Declares the parameters; inferred from the circuit where it is not given.
+        initial: Draws the parameters of a new circuit; small angles where it is not given.
+
+    Raises:
+        ConfigurationError: The function, its arguments and the backend do not fit together.
+    """
+
+    def __init__(
+        self,
+        quantum_function: Callable[..., Any],
+        n_inputs: int,
+        weight_shape: Shape | Mapping[str, Shape],
+        *,
+        name: str = "circuit",
+        backend: str = "program",
+        layout: Layout | None = None,
+        initial: Initializer | None = None,
+    ) -> None:
+        self._signature = _signature(name, n_inputs, weight_shape)
+        self._program, self._runner, self.path, self.reason = _choose(
+            quantum_function, self._signature, backend
+        )
+        self._tape = _tape(quantum_function, self._signature)
+        self.layout: Layout = layout or infer_layout(self._signature.shapes, self._program)
+        self._initial = initial
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return self._signature.name
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of one sample."""
+        return self._signature.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of one sample."""
+        if self._program is not None:
+            return self._program.n_outputs
+        assert self._runner is not None
+        return self._runner.n_outputs
+
+    @property
+    def program(self) -> Program | None:
+        """The fused program, None on a PennyLane device."""
+        return self._program
+
+    def initial(self, rng: np.random.Generator) -> Params:
+        """Draws the parameters of a new circuit, float64, named and shaped as in ``layout``."""
+        return self._initial(rng) if self._initial else default_weights(self.layout, rng)
+
+    def __call__(
+        self, inputs: torch.Tensor, weights: torch.Tensor | Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Evaluates the circuit, differentiably (first order).
+
+        Args:
+            inputs: ``(*agents, batch, n_inputs)``, float32 or float64.
+            weights: ``(*agents, *weight_shape)``, or a mapping of names to such tensors.
+
+        Returns:
+            ``(*agents, batch, n_outputs)`` in the dtype of ``inputs``.
+
+        Raises:
+            ConfigurationError: Shapes do not fit.
+            RunError: Inputs or weights are not finite.
+        """
+        parts = self._checked(inputs, weights)
+        agents = inputs.shape[:-2]
+        flat = inputs.reshape(-1, *inputs.shape[-2:])
+        stacked = [
+            part.reshape(len(flat), *shape)
+            for part, shape in zip(parts, self._signature.shapes.values(), strict=True)
+        ]
+        outputs = self._evaluate(flat, stacked)
+        self._check_finite(outputs, inputs)
+        return outputs.reshape(*agents, *outputs.shape[1:])
+
+    def _evaluate(self, inputs: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
+        import torch
+
+        if self._program is not None:
+            from qmarl.circuits.torch_function import ProgramFunction
+
+            result: torch.Tensor = ProgramFunction.apply(self._program.plan, inputs, *weights)
+            return result
+        assert self._runner is not None
+        flat = torch.cat([part.reshape(len(part), -1) for part in weights], -1)
+        return self._runner(inputs, flat)
+
+    def _checked(
+        self, inputs: torch.Tensor, weights: torch.Tensor | Mapping[str, torch.Tensor]
+    ) -> list[torch.Tensor]:
+        if inputs.ndim < 2 or inputs.shape[-1] != self.n_inputs:
+            raise ConfigurationError(
+                f"circuit '{self.name}': inputs must be (*agents, batch, {self.n_inputs}), "
+                f"got {tuple(inputs.shape)}"
+            )
+        named = weights if isinstance(weights, Mapping) else dict.fromkeys(self.layout, weights)
+        if set(named) != set(self._signature.shapes):
+            raise ConfigurationError(
+                f"circuit '{self.name}': weights must be named {sorted(self._signature.shapes)}, "
+                f"got {sorted(named)}"
+            )
+        for name, shape in self._signature.shapes.items():
+            expected = (*inputs.shape[:-2], *shape)
+            if tuple(named[name].shape) != expected:
+                raise ConfigurationError(
+                    f"circuit '{self.name}': weights '{name}' must be {expected} for inputs "
+                    f"{tuple(inputs.shape)}, got {tuple(named[name].shape)}"
+                )
+        return [named[name] for name in self._signature.shapes]
+
+    def _check_finite(self, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
+        if not np.isfinite(float(outputs.detach().sum())):
+            place = "weights" if inputs.detach().isfinite().all() else "inputs"
+            raise RunError(f"circuit '{self.name}': its {place} are not all finite numbers")
+
+    def draw(self) -> str:
+        """Draws the circuit as text."""
+        import pennylane as qp
+
+        return str(qp.drawer.tape_text(self._tape, decimals=None))
+
+    def describe(self) -> CircuitDescription:
+        """Counts what the circuit is made of, and says which path runs and why."""
+        specs = self._tape.specs["resources"]
+        return CircuitDescription(
+            name=self.name,
+            qubits=len(self._tape.wires),
+            inputs=self.n_inputs,
+            outputs=self.n_outputs,
+            parameters=self._signature.n_weights,
+            depth=specs.depth,
+            gates=dict(specs.gate_types),
+            path=self.path,
+            reason=self.reason,
+        )
+
+
+def build_circuit(config: CircuitConfig, n_inputs: int, backend: str = "program") -> Circuit:
+    """Builds the circuit that a configuration names.
+
+    Args:
+        config: Its parts.
+        n_inputs: Inputs of one sample.
+        backend: ``program`` or ``pennylane:<device>``.
+
+    Raises:
+        ConfigurationError: The inputs do not fit on the qubits, or there is no such device.
+    """
+    check_inputs(config, n_inputs)
+    layout = circuit_layout(config, n_inputs)
+    return Circuit(
+        quantum_function(config),
+        n_inputs,
+        {name: spec.shape for name, spec in layout.items()},
+        name=f"{config.encoding.kind}-{config.ansatz.kind}-{config.readout.kind}",
+        backend=backend,
+        layout=layout,
+        initial=lambda rng: initial_weights(config, n_inputs, rng),
+    )
+
+
+def _signature(name: str, n_inputs: int, weight_shape: Shape | Mapping[str, Shape]) -> Signature:
+    if n_inputs < 1:
+        raise ConfigurationError(
+            f"circuit '{name}': it must take at least one input, got {n_inputs}"
+        )
+    named = isinstance(weight_shape, Mapping)
+    shapes = dict(weight_shape) if isinstance(weight_shape, Mapping) else {"weights": weight_shape}
+    return Signature(name, n_inputs, {key: tuple(shape) for key, shape in shapes.items()}, named)
+
+
+def _choose(
+    function: Callable[..., Any], signature: Signature, backend: str
+) -> tuple[Program | None, DeviceRunner | None, str, str]:
+    """The path that runs: program, device runner, its name and the reason."""
+    from qmarl.circuits.compiler import compile_function
+    from qmarl.circuits.device import DeviceRunner
+    from qmarl.circuits.recorder import CompileError
+
+    kind, _, device = backend.partition(":")
+    if kind == "pennylane" and device:
+        runner = DeviceRunner(function, signature, device)
+        return None, runner, backend, "chosen by the backend"
+    if backend != "program":
+        raise ConfigurationError(
+            f"actor.backend: got '{backend}', allowed are 'program' and 'pennylane:<device>'"
+        )
+    try:
+        program = compile_function(function, signature)
+    except CompileError as error:
+        log.warning("circuit '%s' runs on %s: %s", signature.name, FALLBACK, error)
+        fallback = DeviceRunner(function, signature, FALLBACK.partition(":")[2])
+        return None, fallback, FALLBACK, str(error)
+    return program, None, "program", "fused, and verified against default.qubit"
+
+
+def _tape(function: Callable[..., Any], signature: Signature) -> Any:
+    from qmarl.circuits.compiler import build_tape
+
+    return build_tape(function, signature, *signature.sample(np.random.default_rng(0)))

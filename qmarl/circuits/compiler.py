@@ -1,0 +1,160 @@
+"""Compiles a PennyLane quantum function into a :class:`Program`, and verifies it.
+
+The function is traced once on random numbers. PennyLane decomposes its gates to RX, RY, RZ and
+gates without parameters; a recorder tells how every angle depends on inputs and weights; the result is
+compared with PennyLane's ``default.qubit`` on fresh random numbers before anyone may use it.
+Imported only when a circuit is made: it needs torch and PennyLane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pennylane as qp
+import torch
+
+from qmarl.circuits.observables import convert_measurements
+from qmarl.circuits.program import Angle, FixedGate, Gate, Program, Rotation
+from qmarl.circuits.recorder import CompileError, Recorder
+from qmarl.circuits.signature import Signature
+from qmarl.circuits.symbols import Input, Symbol, Weight
+from qmarl.types import Array
+
+QuantumFunction = Callable[..., Any]
+
+MAX_QUBITS = 20
+TOLERANCE = 1e-10
+_AXES = {"RX": (1.0, 0.0, 0.0), "RY": (0.0, 1.0, 0.0), "RZ": (0.0, 0.0, 1.0)}
+_IGNORED = frozenset({"GlobalPhase", "Barrier", "Identity", "Snapshot", "WireCut"})
+
+
+def compile_function(function: QuantumFunction, signature: Signature) -> Program:
+    """Compiles ``function`` and verifies the result against ``default.qubit``.
+
+    Args:
+        function: Takes ``inputs`` and ``weights``, applies gates and returns measurements.
+        signature: Shapes of inputs and weights.
+
+    Raises:
+        CompileError: The function cannot be fused; the text says why.
+    """
+    rng = np.random.default_rng(0)
+    program, tape = _translate(function, signature, *signature.sample(rng))
+    _verify(program, tape, function, signature, rng)
+    return program
+
+
+def build_tape(function: QuantumFunction, signature: Signature, inputs: Array, flat: Array) -> Any:
+    """Runs the quantum function on one sample and returns its PennyLane tape."""
+    weights = signature.unflatten(torch.as_tensor(flat))
+    return qp.tape.make_qscript(function)(torch.as_tensor(inputs), weights)
+
+
+def wire_order(tape: Any) -> list[Any]:
+    """Wires of a tape: sorted where they are numbers, else in order of appearance."""
+    wires = list(tape.wires)
+    return sorted(wires) if all(isinstance(wire, int) for wire in wires) else wires
+
+
+def _translate(
+    function: QuantumFunction, signature: Signature, inputs: Array, flat: Array
+) -> tuple[Program, Any]:
+    recorder = Recorder()
+    x, w = torch.as_tensor(inputs), torch.as_tensor(flat)
+    with torch.no_grad(), recorder:
+        recorder.track(x, Input)
+        recorder.track(w, Weight)
+        tape = qp.tape.make_qscript(function)(x, signature.unflatten(w))
+        simple = _decompose(tape)
+        wires = wire_order(simple)
+        if len(wires) > MAX_QUBITS:
+            raise CompileError(f"it has {len(wires)} qubits, more than {MAX_QUBITS}")
+        place = {wire: k for k, wire in enumerate(wires)}
+        gates = [gate for op in simple.operations for gate in _gates(op, place, recorder)]
+    outputs = convert_measurements(simple.measurements, place)
+    program = Program(
+        name=signature.name,
+        qubits=len(wires),
+        n_inputs=signature.n_inputs,
+        weights=tuple(signature.shapes.items()),
+        gates=tuple(gates),
+        outputs=outputs,
+    )
+    return program, tape
+
+
+def _decompose(tape: Any) -> Any:
+    names = {*_AXES, "GlobalPhase"}
+    [simple], _ = qp.transforms.decompose(tape, gate_set=names, stopping_condition=_is_simple)
+    return simple
+
+
+def _is_simple(op: Any) -> bool:
+    if op.name in _AXES or op.name in _IGNORED:
+        return True
+    return not op.data and op.has_matrix and len(op.wires) <= 6
+
+
+def _gates(op: Any, place: Mapping[Any, int], recorder: Recorder) -> list[Gate]:
+    if op.name in _IGNORED:
+        return []
+    wires = tuple(place[wire] for wire in op.wires)
+    if op.name in _AXES:
+        angle = _angle(recorder.symbol(op.data[0]), op)
+        return [Rotation(wires[0], _AXES[op.name], angle)]
+    if not op.has_matrix or op.data:
+        raise CompileError(f"{op.name} is not a gate that can be fused")
+    matrix = np.asarray(qp.matrix(op, wire_order=op.wires), complex)
+    return [_fixed_rotation(wires[0], matrix)] if len(wires) == 1 else [FixedGate(wires, matrix)]
+
+
+def _angle(symbol: Symbol, op: Any) -> Angle:
+    terms = symbol.offspring
+    if not terms:
+        return Angle(0.0, symbol.value)
+    [(monomial, factor), *rest] = terms.items()
+    inputs = [atom.input for atom in monomial if isinstance(atom, Input)]
+    weights = [atom.weight for atom in monomial if isinstance(atom, Weight)]
+    if rest or len(inputs) + len(weights) != len(monomial) or max(len(inputs), len(weights)) > 1:
+        raise CompileError(f"an angle of {op.name} is not of the form c * weight * input + b")
+    return Angle(factor, symbol.value, *(part[0] if part else -1 for part in (weights, inputs)))
+
+
+def _fixed_rotation(wire: int, matrix: Array) -> Rotation:
+    """A fixed one-qubit gate as a rotation, up to its global phase."""
+    special = matrix / np.sqrt(complex(np.linalg.det(matrix)))
+    cosine = np.trace(special).real / 2
+    vector = np.array(
+        [-special[1, 0].imag, special[1, 0].real, (special[1, 1] - special[0, 0]).imag / 2]
+    )
+    sine = float(np.linalg.norm(vector))
+    x, y, z = vector / sine if sine > 1e-15 else (0.0, 0.0, 1.0)
+    return Rotation(
+        wire, (float(x), float(y), float(z)), Angle(0.0, 2 * float(np.arctan2(sine, cosine)))
+    )
+
+
+def _verify(
+    program: Program,
+    tape: Any,
+    function: QuantumFunction,
+    signature: Signature,
+    rng: np.random.Generator,
+) -> None:
+    order = wire_order(tape)
+    for _ in range(2):
+        inputs, flat = signature.sample(rng)
+        reference = evaluate_tape(build_tape(function, signature, inputs, flat), order)
+        got = program.bind(program.unflatten(flat), np.float64)(inputs[None])[0]
+        if got.shape != reference.shape or not np.abs(got - reference).max() < TOLERANCE:
+            raise CompileError("the fused circuit disagrees with default.qubit")
+
+
+def evaluate_tape(tape: Any, wires: Sequence[Any]) -> Array:
+    """Outputs ``(n_outputs,)`` of one tape on ``default.qubit``, float64."""
+    with torch.no_grad():
+        [results] = qp.execute([tape], qp.device("default.qubit", wires=wires))
+    parts = results if isinstance(results, (tuple, list)) else [results]
+    return np.concatenate([np.asarray(part, float).reshape(-1) for part in parts])

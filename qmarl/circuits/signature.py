@@ -1,0 +1,52 @@
+"""What goes into a circuit: the number of inputs and the shape of each named weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from qmarl.types import Array
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+@dataclass(frozen=True)
+class Signature:
+    """Shapes of a circuit's arguments.
+
+    Attributes:
+        name: Name of the circuit, for messages.
+        n_inputs: Inputs of one sample.
+        shapes: Shape of each named weight.
+        named: Whether the quantum function takes a mapping of weights; otherwise ``shapes`` has
+            one entry and the function takes that array.
+    """
+
+    name: str
+    n_inputs: int
+    shapes: Mapping[str, tuple[int, ...]]
+    named: bool
+
+    @property
+    def n_weights(self) -> int:
+        """Number of trainable numbers."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def sample(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Random inputs ``(n_inputs,)`` in [-1, 1) and flat weights ``(n_weights,)`` in [-3, 3)."""
+        return rng.uniform(-1, 1, self.n_inputs), rng.uniform(-3, 3, self.n_weights)
+
+    def unflatten(self, flat: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        """What the quantum function takes as its weights, from the flat vector."""
+        sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
+        parts = flat.split(sizes) if len(sizes) > 1 else (flat,)
+        arrays = {
+            name: part.reshape(shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+        return arrays if self.named else next(iter(arrays.values()))

@@ -1,0 +1,49 @@
+"""What a configuration may say about federation, and which sayings contradict each other."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from qmarl.config import Section
+from qmarl.federated.aggregators import AggregatorConfig, FedAvg
+
+
+class FederationConfig(Section):
+    """Who shares what with whom, and how it is joined."""
+
+    sharing: Literal["none", "shared", "federated"] = "federated"
+    """``none``: everyone learns alone. ``shared``: one model, averaged plainly every round.
+    ``federated``: clients train their own copies, the server joins them by ``strategy``."""
+    client: Literal["agent", "fleet"] = "agent"
+    """Each agent is a client, or each fleet: a site with its own worlds and one model."""
+    fleets: int | None = Field(default=None, ge=1)
+    """Number of fleets; only and always with ``client: fleet``."""
+    strategy: AggregatorConfig = FedAvg()
+    """The aggregator: ``{kind: fedadam, eta: 0.05}``, or the bare word ``fedadam``."""
+    share: tuple[str, ...] = Field(("actor.*",), min_length=1)
+    """Patterns of the names of the parameters that travel; the rest are personal."""
+    min_fit_clients: int = Field(default=1, ge=1)
+    """Updates needed in a round; with fewer the old model stays."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        # Compared with the defaults, not with what was written, so that a resolved file loads too.
+        if (self.client == "fleet") is not (self.fleets is not None):
+            raise ValueError("fleets: belongs to 'client: fleet', and that needs it")
+        if self.fleets is not None and self.min_fit_clients > self.fleets:
+            raise ValueError(
+                f"min_fit_clients: {self.min_fit_clients} of {self.fleets} fleets can never be"
+            )
+        for name in _MEANINGLESS[self.sharing]:
+            if getattr(self, name) != FederationConfig.model_fields[name].default:
+                raise ValueError(f"{name}: has no meaning with 'sharing: {self.sharing}'")
+        return self
+
+
+_MEANINGLESS: dict[str, tuple[str, ...]] = {
+    "none": ("client", "strategy", "share", "min_fit_clients"),
+    "shared": ("strategy",),
+    "federated": (),
+}

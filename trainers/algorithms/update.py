@@ -1,0 +1,207 @@
+"""One PPO update under way: tensors, optimisers and the flattened rollout of a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qmarl.types import Array, Layout, Params, Role
+from trainers.algorithms.adam import Packing, RoleSettings, StackedAdam
+from trainers.algorithms.advantages import generalised_advantages, normalised
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainers.algorithms.batch import Experience
+    from trainers.algorithms.ppo import Learner, PPOConfig
+
+METRICS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
+ACTOR_ROLES: tuple[Role, ...] = ("angles", "scales", "readout", "weights")
+
+
+class Update:
+    """One update under way: tensors, optimisers and the flattened rollout."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        params: Params,
+        moments: Params,
+        experience: Experience,
+        progress: float,
+    ) -> None:
+        import torch
+
+        self._learner = learner
+        self._config = learner.config
+        self._dtype = getattr(torch, learner.precision)
+        self._entropy = _between(self._config.entropy, self._config.final_entropy, progress)
+        rate = _between(1.0, self._config.final_rate, progress)
+        self._actor = self._side("actor", learner.actor.layout, params, moments, rate)
+        self._critic = self._side("critic", learner.critic.layout, params, moments, rate)
+        self._flatten(experience)
+
+    def _side(
+        self, side: str, layout: Layout, params: Params, moments: Params, rate: float
+    ) -> _Side:
+        import torch
+
+        packing = Packing.of(layout)
+        own = without_prefix(side, params)
+        rows = torch.as_tensor(packing.pack(own)).to(self._dtype).requires_grad_()
+        settings = _role_settings(self._config, side, rate)
+        return _Side(
+            packing, rows, StackedAdam(packing, rows, without_prefix(side, moments), settings)
+        )
+
+    def _flatten(self, experience: Experience) -> None:
+        advantages, returns = self._judge(experience)
+        stacks, steps, streams = experience.alive.shape
+        count = stacks * steps * streams
+
+        def flat(array: Array) -> torch.Tensor:
+            return _tensor(array, self._dtype).reshape(count, -1)
+
+        self._observations = flat(experience.observations)
+        self._critic_inputs = (
+            self._observations
+            if experience.critic_inputs is experience.observations
+            else flat(experience.critic_inputs)
+        )
+        self._actions = _tensor(experience.actions).reshape(count)
+        self._log_probs = flat(experience.log_probs)[:, 0]
+        self._advantages = flat(advantages)[:, 0]
+        self._returns = flat(returns)[:, 0]
+        mask = experience.action_mask
+        self._forbidden = None if mask is None else _tensor(~mask).reshape(count, -1)
+
+    def _judge(self, experience: Experience) -> tuple[Array, Array]:
+        """Advantages, normalised per learner over its living steps, and the critic's targets."""
+        values = self._values(experience.critic_inputs)
+        next_values = np.zeros_like(values)
+        next_values[:, :-1] = values[:, 1:]
+        _bootstrap(next_values, self._values(experience.cut_inputs), experience)
+        next_values[experience.terminated] = 0.0
+        ends = experience.terminated | experience.truncated | ~experience.alive
+        parts = (experience.rewards, values, next_values, ends)
+        rewards, now, after, stops = (np.moveaxis(part, 1, 0) for part in parts)
+        advantages = generalised_advantages(
+            rewards, now, after, stops, self._config.gamma, self._config.gae_lambda
+        )
+        advantages = np.moveaxis(advantages, 0, 1)
+        return normalised(advantages, experience.alive), advantages + values
+
+    def _values(self, inputs: Array) -> Array:
+        """Values ``(S, ...)`` of critic inputs ``(S, ..., D)``."""
+        import torch
+
+        with torch.no_grad():
+            rows = self._critic.rows
+            tensor = _tensor(inputs, self._dtype).reshape(len(rows), -1, inputs.shape[-1])
+            values = self._learner.critic.values(self._critic.packing.views(rows), tensor)
+        return np.asarray(values.numpy()).reshape(inputs.shape[:-1])
+
+    def step(self, index: Array, weight: Array) -> list[float]:
+        """One gradient step of actors and critics on one minibatch; returns its metrics."""
+        index_tensor = _tensor(index)
+        weight_tensor = _tensor(weight, self._dtype)
+        policy, entropy, kl, clipped = self._policy_loss(index_tensor, weight_tensor)
+        (policy - self._entropy * entropy).sum().backward()  # type: ignore[no-untyped-call]
+        norms = self._actor.adam.step()
+        value = self._value_loss(index_tensor, weight_tensor)
+        value.sum().backward()  # type: ignore[no-untyped-call]
+        self._critic.adam.step()
+        parts = (policy, value, entropy, kl, clipped, norms)
+        return [float(part.detach().mean()) for part in parts]
+
+    def _policy_loss(self, index: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Clipped surrogate, entropy, divergence and clipped share, each ``(S,)``."""
+        import torch
+
+        views = self._actor.packing.views(self._actor.rows)
+        logits = self._learner.actor.logits(views, self._observations[index])
+        if self._forbidden is not None:
+            logits = logits.masked_fill(self._forbidden[index], -1e9)
+        log_probs = torch.log_softmax(logits, -1)
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+        chosen = log_probs.gather(-1, self._actions[index].unsqueeze(-1)).squeeze(-1)
+        log_ratio = chosen - self._log_probs[index]
+        ratio, advantages = log_ratio.exp(), self._advantages[index]
+        limit = self._config.clip
+        gain = torch.min(ratio * advantages, ratio.clamp(1 - limit, 1 + limit) * advantages)
+        with torch.no_grad():
+            divergence = ratio - 1 - log_ratio
+            outside = ((ratio - 1).abs() > limit).to(weight.dtype)
+        return tuple((part * weight).sum(1) for part in (-gain, entropy, divergence, outside))
+
+    def _value_loss(self, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Weighted squared error of each critic, ``(C,)``."""
+        critics = len(self._critic.rows)
+        inputs = self._critic_inputs[index].reshape(critics, -1, self._critic_inputs.shape[1])
+        views = self._critic.packing.views(self._critic.rows)
+        errors = self._learner.critic.values(views, inputs) - self._returns[index].reshape(
+            critics, -1
+        )
+        share = weight.reshape(critics, -1) * (critics / len(weight))
+        return (errors.square() * share).sum(1)
+
+    def result(self) -> tuple[Params, Params]:
+        """The new parameters and moments as NumPy."""
+        sides = {"actor": self._actor, "critic": self._critic}
+        params: Params = {}
+        moments: Params = {}
+        for name, side in sides.items():
+            rows = side.rows.detach().numpy().astype(np.float64)
+            params |= prefixed(name, side.packing.unpack(rows))
+            moments |= prefixed(name, side.adam.moments())
+        return params, moments
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The actor's or the critic's parameters with their optimiser."""
+
+    packing: Packing
+    rows: torch.Tensor
+    adam: StackedAdam
+
+
+def _bootstrap(next_values: Array, cut_values: Array, experience: Experience) -> None:
+    """Puts the value of what would have come at each cut where its step looks for it."""
+    learners = np.arange(len(next_values))[:, None, None]
+    place = (learners, experience.cut_steps[None, :, None], experience.cut_streams)
+    cut = experience.truncated[place]  # others of the same world may go on
+    next_values[place] = np.where(cut, cut_values, next_values[place])
+
+
+def _role_settings(config: PPOConfig, side: str, rate: float) -> RoleSettings:
+    rates, norms = config.learning_rate, config.max_grad_norm
+    if side == "critic":
+        return RoleSettings({"weights": rates.critic * rate}, {"weights": norms.critic})
+    return RoleSettings(
+        {role: getattr(rates, role) * rate for role in ACTOR_ROLES},
+        {role: getattr(norms, role) for role in ACTOR_ROLES},
+    )
+
+
+def _tensor(array: Array, dtype: torch.dtype | None = None) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(np.ascontiguousarray(array)).to(dtype)
+
+
+def _between(start: float, end: float, progress: float) -> float:
+    return start + (end - start) * progress
+
+
+def prefixed(prefix: str, params: Params) -> Params:
+    """Puts ``prefix.`` before every name."""
+    return {f"{prefix}.{name}": array for name, array in params.items()}
+
+
+def without_prefix(prefix: str, params: Params) -> Params:
+    """Takes the arrays whose names start with ``prefix.``, without it."""
+    start = f"{prefix}."
+    return {name[len(start) :]: a for name, a in params.items() if name.startswith(start)}

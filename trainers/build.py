@@ -1,0 +1,113 @@
+"""From a configuration to parts that fit together, before round 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from envs.registry import make
+from qmarl.errors import ConfigurationError
+from qmarl.federated.share import select
+from qmarl.federated.transport import InMemoryChannel
+from trainers.config import ExperimentConfig
+from trainers.distributed import Executor
+from trainers.federation import Federation
+from trainers.groups import Group, make_groups
+from trainers.rollout import Seat
+from trainers.rounds import AgentRounds, FleetRounds, Rounds
+from trainers.state import TrainingState, initial_state
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration turns into before round 0.
+
+    Attributes:
+        config: The experiment.
+        groups: The groups of agents by name.
+        start: Parameters and moments before round 0.
+        federations: The federated layer of each group, empty with ``sharing: none``.
+        rollout_steps: Length of a rollout.
+        n_actions: Largest number of actions of any agent.
+    """
+
+    config: ExperimentConfig
+    groups: dict[str, Group]
+    start: TrainingState
+    federations: dict[str, Federation]
+    rollout_steps: int
+    n_actions: int
+
+    @property
+    def seats(self) -> dict[str, Seat]:
+        """The acting half of every group."""
+        return {name: group.seat for name, group in self.groups.items()}
+
+
+def build(config: ExperimentConfig) -> Parts:
+    """Builds world, actors, critics and federation once, so that what does not fit shows now.
+
+    Raises:
+        ConfigurationError: Parts of the configuration do not fit together.
+    """
+    world = make(config.env, 1)
+    spec = world.spec
+    world.close()
+    groups = make_groups(
+        config.agents, spec, config.actor, config.critic, config.algorithm, one_model(config)
+    )
+    fleets = config.federation.fleets
+    if fleets is not None:
+        groups = {name: group.per_fleet(fleets) for name, group in groups.items()}
+    start = initial_state(groups, config.seed)
+    federations = _federations(config, groups, start)
+    steps = config.env.rollout_steps or spec.max_steps
+    if steps < spec.max_steps:
+        raise ConfigurationError(
+            f"env.rollout_steps: {steps} is below the {spec.max_steps} steps of an episode of "
+            f"'{spec.name}'; worlds start anew every round, so its end would never be seen"
+        )
+    return Parts(config, groups, start, federations, steps, max(spec.action_counts))
+
+
+def one_model(config: ExperimentConfig) -> bool:
+    """Whether all agents of a group learn one model together."""
+    return config.federation.sharing == "shared" or config.federation.client == "fleet"
+
+
+def _federations(
+    config: ExperimentConfig, groups: Mapping[str, Group], start: TrainingState
+) -> dict[str, Federation]:
+    if config.federation.sharing == "none":
+        return {}
+    channel = InMemoryChannel()
+    federations = {}
+    for name, group in groups.items():
+        _refuse_central(config, group)
+        federations[name] = Federation(
+            name,
+            group.clients,
+            group.learner.layout,
+            start.params[name],
+            config.federation,
+            channel,
+        )
+    return federations
+
+
+def _refuse_central(config: ExperimentConfig, group: Group) -> None:
+    shared = select(group.learner.layout, config.federation.share)
+    if group.critics != group.stacks and any(name.startswith("critic.") for name in shared):
+        raise ConfigurationError(
+            f"federation.share: {list(config.federation.share)} would share the critic, but a "
+            "central critic stands apart from the clients; share 'actor.*'"
+        )
+
+
+def make_rounds(parts: Parts, executor: Executor) -> Rounds:
+    """Builds what plays the rounds: agents in one set of worlds, or a fleet at each site."""
+    config, groups = parts.config, parts.groups
+    common = (config.env, groups, executor, config.seed, parts.rollout_steps)
+    if config.federation.fleets is not None:
+        return FleetRounds(*common, config.federation.fleets)
+    return AgentRounds(*common)

@@ -1,0 +1,288 @@
+"""What is left of a run on the disk, read with care: files may be missing, cut off or hostile."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qmarl.errors import RunError
+from trainers.report_text import Score, number, section
+from trainers.rundir import RunDirectory
+
+MAX_BYTES = 64 * 2**20
+"""Files larger than this [bytes] are not read into a report."""
+
+_LOSSES = {
+    "config.resolved.json": "the settings are not known",
+    "env.json": "the versions and the commit are not known",
+    "status.json": "whether the run came to its end is not known",
+    "model.json": "parameter counts and the circuit cannot be shown",
+    "metrics.jsonl": "there are no learning curves, no communication and no timing",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How frozen parameters did on held-out episodes.
+
+    Attributes:
+        source: File that says so.
+        scores: By name of the measure.
+        round: Rounds of training that the parameters had seen.
+        episodes: How many were played.
+        seed: Seed of the held-out worlds.
+        policy: ``greedy``, ``stochastic`` or not known.
+        overrides: Settings that differ from those of the training.
+    """
+
+    source: str
+    scores: dict[str, Score]
+    round: int | None
+    episodes: int | None
+    seed: int | None
+    policy: str | None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a report needs to know about one run.
+
+    Attributes:
+        path: The run's directory.
+        config: The resolved configuration.
+        env: Versions, seed and commit.
+        model: What the models are, by group.
+        status: State and round.
+        rounds: One map of metrics for each round, in order.
+        evaluations: All of them, the most telling one first.
+        flight: A GIF.
+        missing: Sentences that say what could not be read.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    env: dict[str, Any]
+    model: dict[str, Any]
+    status: dict[str, Any]
+    rounds: tuple[dict[str, Any], ...]
+    evaluations: tuple[Evaluation, ...]
+    flight: bytes | None
+    missing: tuple[str, ...]
+
+    @property
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """The models of each group."""
+        return {name: group for name, group in self.model.items() if isinstance(group, dict)}
+
+    @property
+    def headline(self) -> Evaluation | None:
+        """The evaluation that speaks for the run: of the latest parameters, unchanged settings."""
+        plain = (one for one in self.evaluations if not one.overrides)
+        return next(plain, None)
+
+    @property
+    def seed(self) -> int | None:
+        """The run's root seed."""
+        return whole(self.config.get("seed", self.env.get("seed")))
+
+    @property
+    def done(self) -> int | None:
+        """Rounds that are done."""
+        logged = whole(self.rounds[-1]["round"]) if self.rounds else None
+        return logged + 1 if logged is not None else whole(self.status.get("round"))
+
+    def column(self, name: str) -> list[float | None]:
+        """One metric in every round, ``None`` where it was not measured."""
+        return [number(metrics.get(name)) for metrics in self.rounds]
+
+    def measured(self, name: str) -> list[float]:
+        """One metric in the rounds in which it was measured."""
+        return [value for value in self.column(name) if value is not None]
+
+
+def read(path: Path) -> Record:
+    """Reads the directory of a run, or the last run of ``runs/<name>``.
+
+    Args:
+        path: The directory. Of its files, any may be missing or damaged.
+
+    Raises:
+        RunError: There is no such directory, or nothing in it is a run's.
+    """
+    path = _found(path)
+    reader = _Reader(path)
+    config = reader.object("config.resolved.json")
+    rounds = reader.rounds()
+    record = Record(
+        path=path,
+        config=config,
+        env=reader.object("env.json"),
+        model=reader.object("model.json"),
+        status=reader.object("status.json"),
+        rounds=rounds,
+        evaluations=tuple(_ranked([*reader.evaluations(), *_in_training(config, rounds)])),
+        flight=reader.flight(),
+        missing=tuple(reader.missing),
+    )
+    return record
+
+
+def whole(value: object) -> int | None:
+    """Returns a whole number, or ``None`` for everything else."""
+    plain = number(value)
+    return None if plain is None else int(plain)
+
+
+def _found(path: Path) -> Path:
+    try:
+        return RunDirectory.open(path).path
+    except RunError:
+        if any((path / name).is_file() for name in _LOSSES):
+            return path  # a run that lost files is still worth a report
+        raise
+
+
+class _Reader:
+    """Reads files of one directory and notes what could not be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.missing: list[str] = []
+
+    def raw(self, name: str) -> bytes:
+        """Returns a file's bytes; raises ``ValueError`` with the reason when it has none to give."""
+        path = self._path / name
+        try:
+            if not path.is_file():
+                raise ValueError("is missing")
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError(f"is larger than {MAX_BYTES >> 20} MiB")
+            return path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"cannot be read ({error.strerror})") from None
+
+    def object(self, name: str, loss: str = "") -> dict[str, Any]:
+        """Returns a file's JSON object, or an empty one."""
+        try:
+            return _parsed(self.raw(name))
+        except ValueError as error:
+            self.missing.append(f"{name} {error}: {loss or _LOSSES[name]}")
+            return {}
+
+    def rounds(self) -> tuple[dict[str, Any], ...]:
+        """Returns the log's lines that are whole, in order of their rounds."""
+        name = "metrics.jsonl"
+        try:
+            lines = self.raw(name).splitlines()
+        except ValueError as error:
+            self.missing.append(f"{name} {error}: {_LOSSES[name]}")
+            return ()
+        rounds = {found["round"]: found for found in map(_round, lines) if found}
+        if lost := len([line for line in lines if line.strip()]) - len(rounds):
+            self.missing.append(f"{name}: {lost} damaged or repeated lines are left out")
+        if not rounds:
+            self.missing.append(f"{name} holds no rounds: {_LOSSES[name]}")
+        return tuple(rounds[key] for key in sorted(rounds))
+
+    def evaluations(self) -> list[Evaluation]:
+        """Returns what the files in ``eval/`` say."""
+        names = sorted(path.name for path in (self._path / "eval").glob("*.json"))
+        loss = "its scores are left out"
+        found = [(f"eval/{name}", self.object(f"eval/{name}", loss)) for name in names]
+        return [_evaluation(name, data) for name, data in found if _scores(data)]
+
+    def flight(self) -> bytes | None:
+        """Returns the animation, if there is one and it is one."""
+        name = "media/flight.gif"
+        try:
+            gif = self.raw(name)
+        except ValueError as error:
+            self.missing.append(f"{name} {error}: draw one with 'qmarl evaluate RUN --gif'")
+            return None
+        if gif[:6] in (b"GIF87a", b"GIF89a"):
+            return gif
+        self.missing.append(f"{name} is not a GIF: it is not shown")
+        return None
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ValueError("is damaged") from None
+    if not isinstance(data, dict):
+        raise ValueError("is not a JSON object")
+    return data
+
+
+def _round(line: bytes) -> dict[str, Any] | None:
+    try:
+        data = _parsed(line)
+    except ValueError:
+        return None
+    return data if whole(data.get("round")) is not None else None
+
+
+def _scores(data: dict[str, Any]) -> dict[str, Score]:
+    found = {}
+    for name, part in data.items():
+        values = [number(section({"": part}, "").get(key)) for key in Score._fields]
+        plain = [value for value in values if value is not None]
+        if len(plain) == len(values):
+            found[name] = Score(*plain)
+    return found
+
+
+def _evaluation(source: str, data: dict[str, Any]) -> Evaluation:
+    overrides = data.get("overrides")
+    return Evaluation(
+        source=source,
+        scores=_scores(data),
+        round=whole(data.get("round")),
+        episodes=whole(data.get("episodes")),
+        seed=whole(data.get("seed")),
+        policy=_policy(data.get("policy"), data.get("greedy")),
+        overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
+    )
+
+
+def _policy(policy: object, greedy: object) -> str | None:
+    if isinstance(greedy, bool):
+        return "greedy" if greedy else "stochastic"
+    return policy if isinstance(policy, str) else None
+
+
+def score(metrics: dict[str, Any], name: str) -> Score | None:
+    """Returns the evaluation of one measure in a round's metrics, if there was one."""
+    values = [number(metrics.get(f"eval/{name}{tail}")) for tail in ("", "_low", "_high")]
+    plain = [value for value in values if value is not None]
+    return Score(*plain) if len(plain) == len(values) else None
+
+
+def _in_training(config: dict[str, Any], rounds: tuple[dict[str, Any], ...]) -> list[Evaluation]:
+    """The last evaluation that the training itself made."""
+    for metrics in reversed(rounds):
+        names = [key[5:-4] for key in metrics if key.startswith("eval/") and key.endswith("_low")]
+        found = {name: one for name in names if (one := score(metrics, name))}
+        if found:
+            done = int(metrics["round"]) + 1
+            settings = section(config, "evaluation")
+            last = done == whole(config.get("rounds"))
+            episodes = settings.get("final_episodes" if last else "episodes")
+            policy = _policy(None, settings.get("greedy"))
+            return [Evaluation("metrics.jsonl", found, done, whole(episodes), None, policy)]
+    return []
+
+
+def _ranked(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Latest parameters first, then most episodes; a file of its own before the log."""
+    latest = max((one.round or 0 for one in evaluations), default=0)
+
+    def key(one: Evaluation) -> tuple[int, int, bool, str]:
+        known = latest if one.round is None else one.round
+        return known, one.episodes or 0, one.source != "metrics.jsonl", one.source
+
+    return sorted(evaluations, key=key, reverse=True)

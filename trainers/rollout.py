@@ -1,0 +1,250 @@
+"""Collecting experience: a pure function from parameters and a seed to a trajectory.
+
+It needs NumPy alone when the policies are compiled programs, so that a rollout worker is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from agents.heads import MASKED, gumbel, log_prob, masked
+from envs.registry import EnvConfig, make
+from qmarl.seeding import seed_for, stream
+from qmarl.types import Array, Params, Trajectory
+
+if TYPE_CHECKING:
+    from agents.actor import Act, Policy
+    from envs.world import Step, View, World
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a group of agents sits on the agent axis, and how it acts.
+
+    Attributes:
+        members: Indices of the group's agents.
+        policy: The acting half of its actor.
+        inputs: Numbers that its widest agent sees; the rest of an observation is padding.
+        actions: Largest number of actions of its agents.
+    """
+
+    members: tuple[int, ...]
+    policy: Policy
+    inputs: int
+    actions: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of the worlds, collected as one unit of work.
+
+    Attributes:
+        env: The env section.
+        num_envs: Number ``E`` of worlds in this part.
+        first_env: Global index of its first world.
+        steps: Length ``T`` of the rollout.
+        seats: The groups by name.
+        clock_round: Round whose random streams are used.
+        seed: Seed of the run, or of the client.
+    """
+
+    env: EnvConfig
+    num_envs: int
+    first_env: int
+    steps: int
+    seats: Mapping[str, Seat]
+    clock_round: int
+    seed: int
+
+
+def collect(shard: Shard, params: Mapping[str, Params]) -> Trajectory:
+    """Plays one rollout.
+
+    Args:
+        shard: What to play.
+        params: For each group its actors' parameters, with a leading stack axis.
+    """
+    world = _world(shard.env.model_dump_json(), shard.num_envs)
+    team = Team(shard.seats, params, max(world.spec.action_counts))
+    view = world.reset(seed_for(shard.seed, "env", shard.clock_round), shard.first_env)
+    rng = stream(shard.seed, "act", shard.clock_round, shard.first_env)
+    shape = (shard.steps, *view.action_mask.shape)
+    recorder = _Recorder(shape, view)
+    noise = gumbel(rng, shape)
+    for t in range(shard.steps):
+        logits = masked(team.logits(view.observations), view.action_mask)
+        actions = (logits + noise[t]).argmax(-1)
+        recorder.before(t, view, logits, actions)
+        step = world.step(actions)
+        recorder.after(t, step)
+        view = step.view
+    return recorder.trajectory(view)
+
+
+class Team:
+    """Every group's policy with its parameters bound, as one function of all agents' views.
+
+    Args:
+        seats: The groups by name.
+        params: Their actors' parameters.
+        n_actions: Largest number of actions of any agent.
+    """
+
+    def __init__(
+        self, seats: Mapping[str, Seat], params: Mapping[str, Params], n_actions: int
+    ) -> None:
+        self._n_actions = n_actions
+        self._groups = [_Bound.of(seat, params[name]) for name, seat in seats.items()]
+
+    def logits(self, observations: Array) -> Array:
+        """Logits ``(E, A, N)`` for observations ``(E, A, D)``."""
+        logits = np.full((*observations.shape[:2], self._n_actions), MASKED)
+        for group in self._groups:
+            seat = group.seat
+            seen = observations[:, seat.members, : seat.inputs]
+            logits[:, seat.members, : seat.actions] = group.logits(seen)
+        return logits
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A group's policy with its parameters."""
+
+    seat: Seat
+    act: Act
+    stacks: int
+
+    @classmethod
+    def of(cls, seat: Seat, params: Params) -> _Bound:
+        return cls(seat, seat.policy.bind(params), len(next(iter(params.values()))))
+
+    def logits(self, seen: Array) -> Array:
+        """Logits ``(E, a, n)`` of the group's ``a`` agents for what they see ``(E, a, d)``."""
+        envs, agents, inputs = seen.shape
+        if self.stacks == 1:  # one model for all: agents are more worlds to it
+            return self.act(seen.reshape(1, -1, inputs)).reshape(envs, agents, -1)
+        return self.act(seen.swapaxes(0, 1)).swapaxes(0, 1)
+
+
+class _Recorder:
+    """Fills a trajectory step by step, and keeps the episodes' scores."""
+
+    def __init__(self, shape: tuple[int, ...], view: View) -> None:
+        steps, envs, agents, _ = shape
+        self._observations = np.empty((steps, *view.observations.shape), np.float32)
+        self._state = np.empty((steps, *view.state.shape), np.float32)
+        self._mask = np.empty(shape, bool)
+        self._logits = np.empty(shape, np.float64)
+        self._actions = np.empty(shape[:3], np.int64)
+        self._rewards = np.empty(shape[:3], np.float32)
+        self._alive, self._terminated, self._truncated = np.empty((3, *shape[:3]), bool)
+        self._cuts: list[tuple[int, Array, Array, Array]] = []
+        self._returns = np.zeros((envs, agents))
+        self._lengths = np.zeros(envs, np.int64)
+        self._episodes: list[dict[str, Array]] = []
+
+    def before(self, t: int, view: View, logits: Array, actions: Array) -> None:
+        """Keeps what was seen and done."""
+        self._observations[t], self._state[t] = view.observations, view.state
+        self._mask[t], self._alive[t] = view.action_mask, view.alive
+        self._logits[t], self._actions[t] = logits, actions
+
+    def after(self, t: int, step: Step) -> None:
+        """Keeps what came of it."""
+        self._rewards[t] = step.rewards
+        self._terminated[t], self._truncated[t] = step.terminated, step.truncated
+        self._returns += step.rewards
+        self._lengths += 1
+        if step.truncated.any():
+            self._cut(t, np.flatnonzero(step.truncated.any(1)), step.final)
+        if step.ended.any():
+            self._finish(np.flatnonzero(step.ended), step)
+
+    def _cut(self, t: int, envs: Array, view: View) -> None:
+        self._cuts.append((t, envs, view.observations[envs].copy(), view.state[envs].copy()))
+
+    def _finish(self, envs: Array, step: Step) -> None:
+        scores = {"return": self._returns[envs].mean(1), "length": self._lengths[envs]}
+        self._episodes.append(scores | {k: v[envs] for k, v in step.outcomes.items()})
+        self._returns[envs], self._lengths[envs] = 0.0, 0
+
+    def trajectory(self, view: View) -> Trajectory:
+        """Closes the rollout: living agents are cut where it ends."""
+        last = len(self._rewards) - 1
+        ends = self._terminated[last] | self._truncated[last]
+        cut = self._alive[last] & ~ends
+        self._truncated[last] |= cut
+        if cut.any():
+            self._cut(last, np.flatnonzero(cut.any(1)), view)
+        steps, envs, observations, state = _joined(self._cuts, view)
+        return Trajectory(
+            observations=self._observations,
+            state=self._state,
+            actions=self._actions,
+            log_probs=log_prob(self._logits, self._actions).astype(np.float32),
+            rewards=self._rewards,
+            terminated=self._terminated,
+            truncated=self._truncated,
+            alive=self._alive,
+            action_mask=self._mask,
+            cut_steps=steps,
+            cut_envs=envs,
+            cut_observations=observations,
+            cut_state=state,
+            episodes=join_episodes(self._episodes),
+        )
+
+
+def _joined(
+    cuts: Sequence[tuple[int, Array, Array, Array]], view: View
+) -> tuple[Array, Array, Array, Array]:
+    if not cuts:
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing, view.observations[:0], view.state[:0]
+    steps = np.concatenate([np.full(len(envs), t) for t, envs, _, _ in cuts])
+    _, envs, observations, state = zip(*cuts, strict=True)
+    return steps, np.concatenate(envs), np.concatenate(observations), np.concatenate(state)
+
+
+def join_episodes(episodes: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Puts per-episode arrays of several sources one after another."""
+    names = episodes[0] if episodes else ()
+    return {name: np.concatenate([part[name] for part in episodes]) for name in names}
+
+
+_BY_CUT = ("cut_steps", "cut_observations", "cut_state")
+_BY_WORLD = (
+    "observations",
+    "state",
+    "actions",
+    "log_probs",
+    "rewards",
+    "terminated",
+    "truncated",
+    "alive",
+    "action_mask",
+)
+
+
+def join(parts: Sequence[Trajectory]) -> Trajectory:
+    """Puts shards of worlds side by side, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    offsets = np.cumsum([0, *(part.rewards.shape[1] for part in parts)])
+    fields = {name: np.concatenate([getattr(p, name) for p in parts], 1) for name in _BY_WORLD}
+    fields |= {name: np.concatenate([getattr(p, name) for p in parts]) for name in _BY_CUT}
+    envs = [part.cut_envs + first for part, first in zip(parts, offsets[:-1], strict=True)]
+    episodes = join_episodes([part.episodes for part in parts if part.episodes])
+    return Trajectory(**fields, cut_envs=np.concatenate(envs), episodes=episodes)
+
+
+@lru_cache(maxsize=8)  # building a world can be slow; it is reset before every use
+def _world(env: str, num_envs: int) -> World:
+    config: EnvConfig = TypeAdapter(EnvConfig).validate_json(env)
+    return make(config, num_envs)

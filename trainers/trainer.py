@@ -1,0 +1,133 @@
+"""The order of things, read this first: broadcast, collect, learn, federate, evaluate, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+from qmarl.types import Array, Params
+from trainers.federation import Exchange, Federation
+from trainers.rounds import Outcome, Rounds
+from trainers.state import TrainingState
+
+Evaluate = Callable[[Mapping[str, Params]], dict[str, float]]
+"""Scores of the groups' parameters, as flat metrics."""
+Keep = Callable[[TrainingState, bool], None]
+"""Writes a checkpoint; the flag says whether it is the best so far."""
+Report = Callable[[int, dict[str, float]], None]
+"""Takes the metrics of a round."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains a team, from parts that come ready-made.
+
+    Attributes:
+        rounds: Plays a round: experience and learning.
+        federations: The federated layer of every group that shares; without an entry, a group's
+            learners stay apart.
+        evaluate: Judges parameters on held-out worlds.
+        keep: Writes checkpoints.
+        report: Takes each round's metrics.
+        total: Number of rounds.
+        evaluate_every: Rounds between evaluations; 0 means only after the last.
+        keep_every: Rounds between checkpoints.
+    """
+
+    rounds: Rounds
+    federations: Mapping[str, Federation]
+    evaluate: Evaluate
+    keep: Keep
+    report: Report
+    total: int
+    evaluate_every: int
+    keep_every: int
+
+    def run(self, state: TrainingState, completed: Callable[[TrainingState], None]) -> None:
+        """Goes on from ``state`` to the last round.
+
+        Args:
+            state: Where to start.
+            completed: Told of the state after each round, so that an interruption loses nothing.
+        """
+        for name, federation in self.federations.items():
+            federation.restore(state.server.get(name))
+        while state.round < self.total:
+            started = perf_counter()
+            state, metrics = self._round(state)
+            state, scores, best = self._judge(state)
+            metrics |= scores | {"clock/round_s": perf_counter() - started}
+            metrics["clock/env_steps_per_s"] = metrics["round_env_steps"] / metrics["clock/round_s"]
+            self.report(state.round - 1, metrics)
+            completed(state)
+            if best or self._due(state.round, self.keep_every):
+                self.keep(state, best)
+
+    def _round(self, state: TrainingState) -> tuple[TrainingState, dict[str, float]]:
+        """One round: from parameters and moments to the next ones."""
+        number = state.round
+        start = {
+            name: self.federations[name].broadcast(params, number)
+            if name in self.federations
+            else params
+            for name, params in state.params.items()
+        }
+        outcome = self.rounds.play(start, state.moments, number, number / self.total)
+        params = {name: learned.params for name, learned in outcome.learned.items()}
+        moments = {name: learned.moments for name, learned in outcome.learned.items()}
+        exchanges: dict[str, Exchange] = {}
+        started = perf_counter()
+        for name, federation in self.federations.items():
+            examples = outcome.learned[name].examples
+            exchanges[name] = federation.gather(params[name], examples, number)
+            params[name] = federation.joined(params[name])
+        server = {name: each.server.state() for name, each in self.federations.items()}
+        steps = state.env_steps + outcome.env_steps
+        after = TrainingState(number + 1, steps, state.best, params, moments, server)
+        seconds = {"clock/federate_s": perf_counter() - started}
+        return after, measured(outcome, exchanges, steps) | seconds
+
+    def _judge(self, state: TrainingState) -> tuple[TrainingState, dict[str, float], bool]:
+        """Evaluates when it is time; says whether the parameters are the best so far."""
+        if not self._due(state.round, self.evaluate_every):
+            return state, {}, False
+        scores = self.evaluate(state.params)
+        score = scores.get("eval/success", scores["eval/return"])
+        best = state.best is None or score >= state.best
+        if best:
+            state = replace(state, best=score)
+        return state, scores, best
+
+    def _due(self, done: int, every: int) -> bool:
+        return done == self.total or (every > 0 and done % every == 0)
+
+
+def measured(
+    outcome: Outcome, exchanges: Mapping[str, Exchange], env_steps: int
+) -> dict[str, float]:
+    """A round's metrics, by the names that the metric glossary explains."""
+    metrics: dict[str, float] = {
+        "env_steps": env_steps,
+        "round_env_steps": outcome.env_steps,
+    }
+    episodes = outcome.episodes
+    metrics |= {f"episode/{name}": _mean(values) for name, values in episodes.items()}
+    metrics["episodes"] = len(episodes["return"]) if episodes else 0
+    for name, learned in outcome.learned.items():
+        metrics |= {f"learn/{name}/{key}": value for key, value in learned.metrics.items()}
+    for name, (report, up, down) in exchanges.items():
+        start = f"federation/{name}"
+        metrics[f"{start}/participants"] = len(report.participants)
+        metrics[f"{start}/rejected"] = len(report.rejected)
+        metrics[f"{start}/update_norm"] = report.update_norm
+        metrics[f"{start}/bytes_up"], metrics[f"{start}/bytes_down"] = up, down
+    metrics |= {f"clock/{name}_s": value for name, value in outcome.seconds.items()}
+    return metrics
+
+
+def _mean(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
