@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  if [ -e "$$old" ] && [ "$$old" != "$@" ]; then echo "PyTorch build changed: .venv starts anew"; rm -rf .venv; fi; done
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv ($(TORCH) build of PyTorch) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check uv || echo "uv cannot be had; pip does the work"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || echo "uv cannot be had; pip does the work"
 ifeq ($(TORCH),cpu)
 	@$(UV) --torch-backend=cpu $(WHAT) 2>/dev/null || $(UV) $(WHAT) \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check $(WHAT)

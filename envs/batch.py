@@ -47,7 +47,11 @@ class Task(Protocol):
     draws: int
     alive: Array
 
-    def begin(self, rows: Array, uniform: Array) -> Array:
+    def lay_out(self, uniform: Array) -> Array:
+        """Turns ``(n, draws)`` numbers in [0, 1) into ``(n, ...)`` layouts, row by row."""
+        ...
+
+    def begin(self, rows: Array, layout: Array) -> Array:
         """Starts episodes and returns where the bodies stand."""
         ...
 
@@ -109,11 +113,12 @@ class BatchWorld:
 
     def reset(self, seed: int, first_env: int = 0) -> View:
         """Starts episode 0 of ``seed`` in every copy; see :meth:`envs.world.World.reset`."""
-        self._draws = EpisodeDraws(seed, first_env + self._rows, self._task.draws)
+        task = self._task
+        self._draws = EpisodeDraws(seed, first_env + self._rows, task.draws, task.lay_out)
         self._episode[:] = 0
         self._begin(self._rows)
         self._last = None
-        self._view = self._task.view(self._backend.position, self._backend.velocity)
+        self._view = task.view(self._backend.position, self._backend.velocity)
         return self._view
 
     def step(self, actions: Array) -> Step:
@@ -153,8 +158,8 @@ class BatchWorld:
 
     def _begin(self, rows: Array) -> None:
         assert self._draws is not None
-        uniform = self._draws.take(rows, self._episode[rows])
-        self._backend.place(rows, self._task.begin(rows, uniform))
+        layout = self._draws.take(rows, self._episode[rows])
+        self._backend.place(rows, self._task.begin(rows, layout))
         self._steps[rows] = 0
         self._task.measure(self._backend.position, rows)
 

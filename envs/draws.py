@@ -1,7 +1,8 @@
-"""Random numbers of episodes, drawn some episodes ahead: one pass of the counter, many resets."""
+"""What episodes begin with, drawn some episodes ahead: one pass of the counter, many resets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -11,26 +12,29 @@ from qmarl.seeding import uniforms
 if TYPE_CHECKING:
     from qmarl.types import Array
 
-_AHEAD = 16  # episodes per pass; a pass costs about as much for 16 episodes as for one
+_AHEAD = 16  # episodes per pass; a pass costs little more for 16 episodes than for one
 
 
 @final
 class EpisodeDraws:
-    """Uniform numbers by world and episode, the same whatever else lives in the batch.
+    """Layouts by world and episode, the same whatever else lives in the batch.
 
     Args:
         seed: Seed of the batch.
         envs: ``(E,)`` global indices of the worlds.
-        count: How many numbers an episode needs.
+        count: How many random numbers an episode needs.
+        lay_out: Makes layouts ``(n, ...)`` of uniform numbers ``(n, count)`` in [0, 1), row by row.
     """
 
-    def __init__(self, seed: int, envs: Array, count: int) -> None:
-        self._seed, self._envs, self._count = seed, envs, count
+    def __init__(
+        self, seed: int, envs: Array, count: int, lay_out: Callable[[Array], Array]
+    ) -> None:
+        self._seed, self._envs, self._count, self._lay_out = seed, envs, count, lay_out
         self._latest = np.zeros(len(envs), np.int64)
         self._draw()
 
     def take(self, rows: Array, episodes: Array) -> Array:
-        """Returns ``(k, count)`` float64 in [0, 1) for the given episode of each row.
+        """Returns the layouts ``(k, ...)`` for the given episode of each row.
 
         Args:
             rows: ``(k,)`` positions in the batch.
@@ -39,11 +43,12 @@ class EpisodeDraws:
         self._latest[rows] = episodes
         if (episodes - self._first[rows] >= _AHEAD).any():
             self._draw()
-        return self._numbers[rows, episodes - self._first[rows]]
+        return self._layouts[rows, episodes - self._first[rows]]
 
     def _draw(self) -> None:
         self._first = self._latest.copy()
         episodes = self._first[:, None] + np.arange(_AHEAD)
         envs = np.repeat(self._envs, _AHEAD)
         numbers = uniforms(self._seed, envs, episodes.ravel(), self._count)
-        self._numbers: Array = numbers.reshape(len(self._envs), _AHEAD, self._count)
+        layouts = self._lay_out(numbers)
+        self._layouts: Array = layouts.reshape(len(self._envs), _AHEAD, *layouts.shape[1:])

@@ -21,6 +21,7 @@ _WANTED = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "string_type": "text",
+    "string_unicode": "text that is valid Unicode",
     "bool_type": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",

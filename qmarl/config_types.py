@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import (
     Annotated,
@@ -46,13 +47,8 @@ class Section(BaseModel):
             means ``executor: {kind: ray}``. In a union of sections the first one's counts.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
+    # Not use_attribute_docstrings: it parses the source of every section at import.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     shorthand: ClassVar[str | None] = None
 
     @model_validator(mode="before")
@@ -73,8 +69,10 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Lets the JSON Schema accept the bare word too."""
+        """Describes each setting by the docstring under it, and accepts the bare word too."""
         schema = handler.resolve_ref_schema(handler(core_schema))
+        for name, text in docstrings(cls).items():
+            schema.get("properties", {}).get(name, {}).setdefault("description", text)
         word = schema.get("properties", {}).get(cls.shorthand) if cls.shorthand else None
         return {"anyOf": [schema, word]} if word else schema
 
@@ -84,6 +82,24 @@ class Variant(NamedTuple):
 
     tag: str | None
     type: Any
+
+
+def docstrings(section: type[BaseModel]) -> dict[str, str]:
+    """Returns the docstring under each setting of ``section``, by key, read from its source."""
+    import ast
+    import inspect
+    import textwrap
+
+    found: dict[str, str] = {}
+    for cls in reversed(section.__mro__):
+        if not issubclass(cls, BaseModel) or cls in (BaseModel, Section):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined] # a class
+        for setting, text in pairwise(body):
+            match setting, text:
+                case ast.AnnAssign(ast.Name(name)), ast.Expr(ast.Constant(str(doc))):
+                    found[name] = inspect.cleandoc(doc)
+    return found
 
 
 def settings(section: type[BaseModel]) -> dict[str, Annotation]:

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch or NumPy start their thread pools
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch or NumPy start their thread pools
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 settings.register_profile(

@@ -84,7 +84,7 @@ class RayExecutor:
     """
 
     def __init__(self, config: ExecutorConfig) -> None:
-        self._ray = _connect(config)
+        self._ray, self._ours = _connect(config)
         worker = self._ray.remote(_Worker).options(
             num_cpus=1,
             resources=config.resources,
@@ -116,15 +116,20 @@ class RayExecutor:
         errors = self._ray.exceptions
         try:
             results[index] = self._ray.get(reference)
-        except (errors.RayActorError, errors.ObjectLostError, errors.RaySystemError):
+        except (errors.RayActorError, errors.ObjectLostError):
             return False
+        except errors.RaySystemError as error:
+            raise RunError(f"a Ray worker cannot run our code: {_first_line(error)}") from error
         except errors.RayTaskError as error:
             raise error.cause if isinstance(error.cause, QmarlError) else error from None
         return True
 
     def close(self) -> None:
-        """Leaves the cluster; a cluster of our own ends with us."""
-        self._ray.shutdown()
+        """Lets the workers go; a cluster that we joined or started here ends with us."""
+        for worker in self._workers:
+            self._ray.kill(worker)
+        if self._ours:
+            self._ray.shutdown()
 
 
 def make_executor(config: ExecutorConfig) -> Executor:
@@ -139,14 +144,22 @@ class _Worker:
         return function(*job)
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def _pause(losses: int, limit: int) -> None:
     if losses > limit:
         raise RunError(f"workers were lost {losses} times in one round; the last loss ends the run")
     time.sleep(min(0.1 * losses, 1.0))
 
 
-def _connect(config: ExecutorConfig) -> Any:
-    """Starts a local cluster, or joins the one that is named, after a short knock at its door."""
+def _connect(config: ExecutorConfig) -> tuple[Any, bool]:
+    """Starts a local cluster, or joins the one that is named, after a short knock at its door.
+
+    Returns:
+        The module ``ray``, and whether the connection is ours to close.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers use this environment
     address = config.address or os.environ.get("RAY_ADDRESS") or "local"
@@ -155,7 +168,7 @@ def _connect(config: ExecutorConfig) -> Any:
     import ray
 
     if ray.is_initialized():  # the process that calls us keeps a cluster of its own
-        return ray
+        return ray, False
     own = {"num_cpus": config.workers, "object_store_memory": 200 * 2**20}
     options: dict[str, Any] = own if address == "local" else {}
     if address == "local" and config.resources:
@@ -174,7 +187,7 @@ def _connect(config: ExecutorConfig) -> Any:
             f"the Ray cluster at {address} did not let us in ({error}); clusters with token "
             "authentication need RAY_AUTH_MODE=token and the head's RAY_AUTH_TOKEN here"
         ) from error
-    return ray
+    return ray, True
 
 
 def knock(address: str) -> None:

@@ -123,8 +123,9 @@ def draw(title: str, curves: Sequence[Curve], unit: ChartUnit, x_label: str) -> 
     curves = [curve for curve in curves if curve.points or curve.estimates]
     if not curves:
         return None
-    xs = [point.x for curve in curves for point in (*curve.points, *curve.estimates)]
-    y_marks = [0, 0.25, 0.5, 0.75, 1.0] if unit == "share" else marks(*_extent(curves), 4)
+    xs = [point.x for curve in curves for point in curve.points]
+    xs += [one.x for curve in curves for one in curve.estimates]
+    y_marks = [0, 0.25, 0.5, 0.75, 1.0] if unit == "share" else marks(*_extent(curves, unit), 4)
     frame = Frame(0.0, max(xs) or 1.0, y_marks[0], y_marks[-1])
     y_ticks = [
         Tick(_percent(value, frame.bottom, frame.top), label(value, unit)) for value in y_marks
@@ -154,7 +155,7 @@ def marks(low: float, high: float, about: int) -> list[float]:
         low, high, span = (0.0, 1.0, 1.0) if pad == 1.0 else (low - pad, high + pad, 2 * pad)
     rough = span / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = min(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= 0.999 * rough)
+    step = min(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= 0.85 * rough)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [step * k + 0.0 for k in range(first, last + 1)]
 
@@ -200,11 +201,13 @@ def _percent(value: float, low: float, high: float) -> float:
     return round(100 * (value - low) / (high - low), 2)
 
 
-def _extent(curves: Sequence[Curve]) -> tuple[float, float]:
+def _extent(curves: Sequence[Curve], unit: ChartUnit) -> tuple[float, float]:
+    """The lowest and highest value; zero too, where it is a natural beginning."""
     ys = [point.y for curve in curves for point in curve.points]
     ys += [value for curve in curves for one in curve.estimates for value in one.score]
     low, high = min(ys), max(ys)
-    return (0.0 if 0 <= low <= 0.5 * high else low), high
+    from_zero = low >= 0 and (unit in ("bytes", "plain") or low <= 0.5 * high)
+    return (0.0 if from_zero else low), high
 
 
 def _trace(curve: Curve, frame: Frame, unit: ChartUnit, x_label: str) -> Trace:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from trainers.report_chart import Point, smoothed
 from trainers.report_curves import AXES, Run, axis_of, points, smoothing
-from trainers.report_data import Record
+from trainers.report_data import Evaluation, Record
 from trainers.report_text import (
     DASH,
     MEASURES,
@@ -19,7 +19,6 @@ from trainers.report_text import (
     count,
     decimals,
     interval,
-    listed,
     number,
     seconds,
     section,
@@ -30,7 +29,7 @@ KINDS = {"vqc": "quantum circuit", "mlp": "classical network"}
 """What an actor of each kind is called."""
 
 _NOT_THE_WORLD = ("num_envs", "shards", "rollout_steps")
-_SAYS_NOTHING = ("name", "executor", "logging", "evaluation", "seed")
+_CHANGES_NO_RESULT = ("name", "executor", "logging")
 _MOST_SETTINGS = 20
 
 
@@ -42,13 +41,23 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One run in the table."""
+    """One run in the table of scores."""
 
     run: Run
     cells: tuple[Cell, ...]
     evaluated: str
     env_steps: str
     time: str
+
+
+class EvaluationRow(NamedTuple):
+    """One evaluation in a run's own table; the cells are those of the first three measures."""
+
+    source: str
+    manner: str
+    overrides: str
+    rounds: str
+    cells: tuple[Cell, ...]
 
 
 class Verdict(NamedTuple):
@@ -82,10 +91,11 @@ class Comparison(NamedTuple):
 def labelled(records: Sequence[Record]) -> list[Run]:
     """Names every run by its actors' kind and size, and by more where that is not enough."""
     labels = [actor_label(record) for record in records]
-    if len(set(labels)) < len(labels):
-        labels = [f"{old}, seed {words(r.seed)}" for old, r in zip(labels, records, strict=True)]
-    if len(set(labels)) < len(labels):
-        labels = [f"{old} ({words(r.path.name, 40)})" for old, r in zip(labels, records, strict=True)]
+    seeds = [f"seed {words(record.seed)}" for record in records]
+    directories = [words(record.path.name, 40) for record in records]
+    for details in (seeds, directories):
+        if len(set(labels)) < len(labels):
+            labels = [", ".join(pair) for pair in zip(labels, details, strict=True)]
     return [
         Run(record, name, tone)
         for tone, (record, name) in enumerate(zip(records, labels, strict=True))
@@ -95,8 +105,8 @@ def labelled(records: Sequence[Record]) -> list[Run]:
 def actor_label(record: Record) -> str:
     """Returns the kind of a run's actors and their number of parameters."""
     named = [
-        f"{kind_of(at(group, 'actor', 'kind'))}, {count(number(at(group, 'actor', 'parameters')))} "
-        "parameters"
+        f"{kind_of(at(group, 'actor', 'kind'))} "
+        f"({count(number(at(group, 'actor', 'parameters')))} parameters)"
         for group in record.groups.values()
         if at(group, "actor", "kind") is not None
     ]
@@ -117,11 +127,20 @@ def compare(runs: Sequence[Run]) -> Comparison:
     return Comparison(
         columns=tuple(measure.title for measure in shown),
         rows=tuple(_row(run, shown) for run in runs),
-        verdicts=tuple(v for other in runs[1:] for v in _verdicts(runs[0], other, shown)),
+        verdicts=tuple(_all_verdicts(runs, shown)),
         cautions=tuple(cautions),
         pace=_pace(runs) if all(same_world(runs[0].record, r.record) for r in runs) else "",
         settings=tuple(_settings(runs)),
     )
+
+
+def evaluation_row(one: Evaluation) -> EvaluationRow:
+    """Writes an evaluation as a row of a table."""
+    cells = tuple(_cell(one.scores.get(measure.name), measure) for measure in MEASURES[:3])
+    manner = _evaluated(one.episodes, one.policy)
+    if one.seed is not None:
+        manner += f", seed {one.seed}"
+    return EvaluationRow(one.source, manner, ", ".join(one.overrides), count(one.round), cells)
 
 
 def verdict(measure: Measure, names: tuple[str, str], scores: tuple[Score, Score]) -> Verdict:
@@ -138,14 +157,11 @@ def verdict(measure: Measure, names: tuple[str, str], scores: tuple[Score, Score
     first, second = scores
     if first.low <= second.high and second.low <= first.high:
         return Verdict(measure.title, "intervals overlap: no difference shown", False)
-    better = first.mean > second.mean if measure.better >= 0 else first.mean < second.mean
+    better = (first.mean - second.mean) * measure.better > 0
     ahead, behind = (0, 1) if better else (1, 0)
-    facts = (
-        f"{amount(scores[ahead].mean, measure.unit)} against "
-        f"{amount(scores[behind].mean, measure.unit)}"
-    )
-    claim = f"an advantage of the {names[ahead]}" if measure.better else "a difference"
-    return Verdict(measure.title, f"intervals do not overlap: {claim}, {facts}", True)
+    high, low = (amount(scores[k].mean, measure.unit) for k in (ahead, behind))
+    sentence = f"intervals do not overlap: advantage {names[ahead]} ({high} against {low})"
+    return Verdict(measure.title, sentence, True)
 
 
 def same_world(first: Record, second: Record) -> bool:
@@ -185,6 +201,14 @@ def _cell(score: Score | None, measure: Measure) -> Cell:
     return Cell(amount(score.mean, measure.unit), interval(score, measure.unit))
 
 
+def _all_verdicts(runs: Sequence[Run], shown: Sequence[Measure]) -> Iterator[Verdict]:
+    """Verdicts of the first run against each other; who is meant is said where it is not plain."""
+    for other in runs[1:]:
+        for found in _verdicts(runs[0], other, shown):
+            pair = f", {runs[0].label} against {other.label}" if len(runs) > 2 else ""
+            yield found._replace(measure=found.measure + pair)
+
+
 def _verdicts(first: Run, second: Run, shown: Sequence[Measure]) -> Iterator[Verdict]:
     """Verdicts on everything that has a better and a worse, if the worlds are the same."""
     if not same_world(first.record, second.record):
@@ -193,9 +217,7 @@ def _verdicts(first: Run, second: Run, shown: Sequence[Measure]) -> Iterator[Ver
     for measure in shown:
         pair = _headline(first, measure), _headline(second, measure)
         if measure.better and pair[0] and pair[1]:
-            found = verdict(measure, names, (pair[0], pair[1]))
-            title = f"{measure.title}, {first.label} against {second.label}"
-            yield found._replace(measure=title)
+            yield verdict(measure, names, (pair[0], pair[1]))
 
 
 def _cautions(first: Run, second: Run) -> Iterator[str]:
@@ -249,7 +271,7 @@ def flattened(data: Mapping[str, Any], start: str = "") -> dict[str, Any]:
 def _settings(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
     """The settings that differ between runs, apart from those that change no result."""
     configs = [
-        flattened({k: v for k, v in run.record.config.items() if k not in _SAYS_NOTHING[:3]})
+        flattened({k: v for k, v in run.record.config.items() if k not in _CHANGES_NO_RESULT})
         for run in runs
     ]
     names = list(dict.fromkeys(name for config in configs for name in config))
@@ -269,9 +291,6 @@ def _pace(runs: Sequence[Run]) -> str:
     if level < 0.1 or len(known) < len(runs):
         return ""
     (sooner, first), *rest = sorted(known)
-    late = "; ".join(f"the {name} {decimals(x / sooner, 1)} times as many" for x, name in rest)
-    share = amount(level, "share").replace(".0", "")
-    return f"To succeed in {share} of the training's episodes, the {first} needed {count(sooner)} {AXES[axis]}, {late}."
-
-
-__all__ = ["Comparison", "Verdict", "compare", "labelled", "listed", "verdict"]
+    late = ", ".join(f"the {name} {decimals(x / sooner, 1)} times as many" for x, name in rest)
+    share, needed = amount(level, "share").replace(".0", ""), f"{count(sooner)} {AXES[axis]}"
+    return f"To succeed in {share} of its training episodes the {first} needed {needed}, {late}."

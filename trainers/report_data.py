@@ -13,6 +13,8 @@ from trainers.rundir import RunDirectory
 
 MAX_BYTES = 64 * 2**20
 """Files larger than this [bytes] are not read into a report."""
+MAX_DEPTH = 40
+"""Nor is what is nested deeper than this."""
 
 _LOSSES = {
     "config.resolved.json": "the settings are not known",
@@ -116,7 +118,7 @@ def read(path: Path) -> Record:
     reader = _Reader(path)
     config = reader.object("config.resolved.json")
     rounds = reader.rounds()
-    record = Record(
+    return Record(
         path=path,
         config=config,
         env=reader.object("env.json"),
@@ -127,7 +129,6 @@ def read(path: Path) -> Record:
         flight=reader.flight(),
         missing=tuple(reader.missing),
     )
-    return record
 
 
 def whole(value: object) -> int | None:
@@ -153,7 +154,7 @@ class _Reader:
         self.missing: list[str] = []
 
     def raw(self, name: str) -> bytes:
-        """Returns a file's bytes; raises ``ValueError`` with the reason when it has none to give."""
+        """Returns a file's bytes; raises ``ValueError`` that says why it cannot."""
         path = self._path / name
         try:
             if not path.is_file():
@@ -197,15 +198,16 @@ class _Reader:
     def flight(self) -> bytes | None:
         """Returns the animation, if there is one and it is one."""
         name = "media/flight.gif"
+        if not (self._path / name).is_file():
+            return None  # nothing is lost: many runs are never drawn
         try:
             gif = self.raw(name)
+            if gif[:6] not in (b"GIF87a", b"GIF89a"):
+                raise ValueError("is not a GIF")
         except ValueError as error:
-            self.missing.append(f"{name} {error}: draw one with 'qmarl evaluate RUN --gif'")
+            self.missing.append(f"{name} {error}: it is not shown")
             return None
-        if gif[:6] in (b"GIF87a", b"GIF89a"):
-            return gif
-        self.missing.append(f"{name} is not a GIF: it is not shown")
-        return None
+        return gif
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:
@@ -215,7 +217,14 @@ def _parsed(raw: bytes) -> dict[str, Any]:
         raise ValueError("is damaged") from None
     if not isinstance(data, dict):
         raise ValueError("is not a JSON object")
+    if not _shallow(data, MAX_DEPTH):
+        raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
     return data
+
+
+def _shallow(data: Any, levels: int) -> bool:
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return levels > 0 and all(_shallow(value, levels - 1) for value in inner)
 
 
 def _round(line: bytes) -> dict[str, Any] | None:

@@ -139,7 +139,7 @@ class DroneNavigationConfig(WorldSection):
         )
 
 
-def lay_out(uniform: Array, config: DroneNavigationConfig) -> tuple[Array, Array, Array]:
+def lay_out(uniform: Array, config: DroneNavigationConfig) -> Array:
     """Lays out an episode: who starts where, where to, and what stands in between.
 
     Args:
@@ -147,7 +147,7 @@ def lay_out(uniform: Array, config: DroneNavigationConfig) -> tuple[Array, Array
         config: Sizes of the arena.
 
     Returns:
-        Starts ``(k, A, 3)``, goals ``(k, A, 3)`` and obstacle centres ``(k, M, 3)``, m, float32.
+        ``(k, 2 A + M, 3)`` float32 m: the starts, the goals, and the obstacles' centres.
     """
     count, spheres = config.drones, config.obstacles
     turn, start, goal, low, high, angle, radius, height = np.split(
@@ -158,13 +158,8 @@ def lay_out(uniform: Array, config: DroneNavigationConfig) -> tuple[Array, Array
     opposite = begin + np.pi + config.jitter * (2 * goal - 1)
     span = config.highest_start - config.lowest_start
     out = config.obstacle_spread * np.sqrt(radius)  # the root makes the disc evenly covered
-    return (
-        _cylinder(config.ring_radius, begin, config.lowest_start + span * low),
-        _cylinder(config.ring_radius, opposite, config.lowest_start + span * high),
-        _cylinder(out, 2 * np.pi * angle, config.lowest_start + span * height),
-    )
-
-
-def _cylinder(radius: Array | float, angle: Array, height: Array) -> Array:
-    points = [radius * np.cos(angle), radius * np.sin(angle), height]
-    return np.stack(points, -1).astype(np.float32)
+    around = np.concatenate([begin, opposite, 2 * np.pi * angle], 1)
+    away = np.concatenate([np.full((len(uniform), 2 * count), config.ring_radius), out], 1)
+    up = config.lowest_start + span * np.concatenate([low, high, height], 1)
+    points = np.stack([away * np.cos(around), away * np.sin(around), up], -1)
+    return points.astype(np.float32)

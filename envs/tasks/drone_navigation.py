@@ -62,7 +62,7 @@ class DroneNavigation:
         self.alive: Array = np.zeros(shape, bool)
         self._crashed: Array = np.zeros(shape, bool)
         self._goals: Array = np.zeros((*shape, 3), np.float32)
-        self._arrival: Array = np.full(shape, np.nan, np.float32)
+        self._arrival: Array = np.zeros(shape, np.float32)  # steps; 0 before
         # All that a drone may touch stands in one array: first the drones, then the obstacles.
         self._things: Array = np.zeros((num_envs, agents + spheres, 3), np.float32)
         self._absent: Array = np.zeros((num_envs, agents, agents + spheres), np.float32)
@@ -70,6 +70,8 @@ class DroneNavigation:
         self._distance: Array = np.zeros(shape, np.float32)
         self._gap: Array = np.zeros(shape, np.float32)
         self._seen: Array = np.zeros((*shape, self.spec.observation_sizes[0]), np.float32)
+        # The part of the joint state that an episode does not change.
+        self._still: Array = np.zeros((num_envs, self.spec.state_size), np.float32)
         self._commands: Array = np.array(_DIRECTIONS, np.float32) * np.float32(config.speed)
         self._mask: Array = np.ones((*shape, len(ACTIONS)), bool)
         self._mask.flags.writeable = False
@@ -78,24 +80,33 @@ class DroneNavigation:
         low, high = config.arena
         self._centre, self._half = (low + high) / 2, (high - low) / 2
 
-    def begin(self, rows: Array, uniform: Array) -> Array:
+    def lay_out(self, uniform: Array) -> Array:
+        """Lays out episodes; see :func:`envs.tasks.drone_layout.lay_out`."""
+        return lay_out(uniform, self._config)
+
+    def begin(self, rows: Array, layout: Array) -> Array:
         """Starts an episode in some worlds.
 
         Args:
             rows: ``(k,)`` positions in the batch.
-            uniform: ``(k, draws)`` numbers in [0, 1).
+            layout: ``(k, 2 A + M, 3)`` from :meth:`lay_out`.
 
         Returns:
             ``(k, A, 3)`` where the drones start, m.
         """
-        starts, self._goals[rows], obstacles = lay_out(uniform, self._config)
         agents, spheres = self._config.drones, self._config.obstacles
-        self._things[rows, agents : agents + spheres] = obstacles
+        self._goals[rows] = layout[:, agents : 2 * agents]
+        self._things[rows, agents : agents + spheres] = layout[:, 2 * agents :]
         self._absent[rows] = _absent_at_start(agents, spheres)
         self.alive[rows] = True
         self._crashed[rows] = False
-        self._arrival[rows] = np.nan
-        return starts
+        self._arrival[rows] = 0
+        scaled = (layout - self._centre) / self._half
+        still = np.zeros((len(rows), agents, 11), np.float32)
+        still[..., 6:9] = scaled[:, agents : 2 * agents]
+        self._still[rows, : 11 * agents] = still.reshape(len(rows), -1)
+        self._still[rows, 11 * agents :] = scaled[:, 2 * agents :].reshape(len(rows), -1)
+        return layout[:, :agents]
 
     def commands(self, actions: Array) -> Array:
         """Turns ``(E, A)`` actions into ``(E, A, 3)`` velocities in m/s."""
@@ -134,7 +145,7 @@ class DroneNavigation:
         done = hit | arrived
         if done.any():
             self.alive ^= done
-            self._arrival[arrived] = np.broadcast_to(steps[:, None], arrived.shape)[arrived]
+            np.copyto(self._arrival, steps[:, None], where=arrived, casting="same_kind")
             self._remove(hit, position)
         return rewards, done
 
@@ -148,11 +159,10 @@ class DroneNavigation:
         return reward.astype(np.float32, copy=False)
 
     def _remove(self, hit: Array, position: Array) -> None:
-        rows = np.flatnonzero(hit.any(1))
+        self._crashed |= hit
+        rows = np.flatnonzero(hit.any(1) & self.alive.any(1))  # where someone is left to see it
         if rows.size:
-            self._crashed |= hit
-            gone = self._crashed[rows, None] * _GONE
-            self._absent[rows, :, : self._config.drones] += gone
+            self._absent[rows, :, : self._config.drones] += self._crashed[rows, None] * _GONE
             self.measure(position, rows)
 
     def view(self, position: Array, velocity: Array, rows: Array | slice = _ALL) -> View:
@@ -171,25 +181,23 @@ class DroneNavigation:
         return View(observations, state, alive, self._mask[rows])
 
     def _state(self, position: Array, motion: Array, rows: Array | slice) -> Array:
-        agents, spheres = self._config.drones, self._config.obstacles
-        drones = np.empty((*motion.shape[:2], 11), np.float32)
+        state = self._still[rows].copy()
+        count, agents = motion.shape[:2]
+        drones = state[:, : 11 * agents].reshape(count, agents, 11)  # a view: rows are contiguous
         drones[..., :3] = (position - self._centre) / self._half
         drones[..., 3:6] = motion
-        drones[..., 6:9] = (self._goals[rows] - self._centre) / self._half
         drones[..., 9] = self.alive[rows]
         drones[..., 10] = self._crashed[rows]
-        obstacles = self._things[rows, agents : agents + spheres] - self._centre
-        parts = [drones.reshape(len(drones), -1), (obstacles / self._half).reshape(len(drones), -1)]
-        return np.concatenate(parts, 1)
+        return state
 
     def outcomes(self) -> dict[str, Array]:
         """Outcomes ``(E,)`` by name, float32, as they stand now."""
-        arrived = ~np.isnan(self._arrival)
+        arrived = self._arrival > 0
         count = arrived.sum(1)
-        total = np.where(arrived, self._arrival, 0).sum(1) * self._dt
-        time: Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        found = np.stack([arrived.all(1), self._crashed.any(1), time]).astype(np.float32)
-        return dict(zip(self.spec.outcomes, found, strict=True))
+        with np.errstate(invalid="ignore"):  # nan where no drone arrived
+            time = self._arrival.sum(1) * self._dt / count
+        found = np.stack([count == arrived.shape[1], self._crashed.any(1), time])
+        return dict(zip(self.spec.outcomes, found.astype(np.float32), strict=True))
 
     def scene(self, position: Array, steps: Array) -> Scene:
         """A copy of what a spectator sees; positions ``(E, A, 3)`` in m, steps ``(E,)``."""

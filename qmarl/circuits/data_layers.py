@@ -5,113 +5,123 @@ SU(2) matrix per sample before it touches the state, so a layer costs two produc
 amplitude and qubit, however many rotations it has. The gradient needs the state at one point only:
 the Bloch vectors of all wires after the layer are turned back through the chains.
 
-Arrays are ``(L, n, A, B)``: data layer, wire, agent, sample.
+Arrays are ``(L, n, A, B)``: data layer, wire, agent, sample. An SU(2) matrix is kept as its first
+column ``(a, b)``; the second is ``(-conj(b), conj(a))``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, final
+from typing import NamedTuple
 
 import numpy as np
 
-from qmarl.circuits.plan import DataLayers, Slot
-from qmarl.circuits.su2 import compose, rotate_back
+from qmarl.circuits.plan import Slot
 from qmarl.types import Array
-
-AXES = np.eye(3)
 
 
 class Turn(NamedTuple):
-    """Half-angle sines of one slot, kept for the backward pass: ``(L, n, A, B)`` each."""
+    """One slot's half-angle cosines and sines ``(L, n, A, B)``."""
 
     cosine: Array
     sine: Array
 
 
-@final
-class BoundSlot:
-    """A slot with its coefficients under given weights, in the working precision."""
+class BoundSlot(NamedTuple):
+    """A slot under given weights, in the working precision.
 
-    def __init__(self, slot: Slot, weights: Array, dtype: np.dtype) -> None:
-        self.slot = slot
-        self.axis = _common_axis(slot.axis)
-        chosen = weights.T[slot.weight] if weights.shape[1] else np.ones((*slot.weight.shape, 1))
-        trained = (slot.weight >= 0)[..., None]
-        slope = slot.factor[..., None] * np.where(trained, chosen, 1.0)
-        self.slope = slope.astype(dtype)[..., None]
-        """``(L, n, A, 1)``: derivative of the angle by the feature."""
-        self.half_offset = (
-            (slot.offset / 2).astype(dtype)[..., None, None] if slot.offset.any() else None
-        )
+    Attributes:
+        slot: Its declaration.
+        slope: ``(L, n, A or 1, 1)`` derivative of the angle by its feature.
+        half_slope: Half of it.
+        half_offset: ``(L, n, 1, 1)`` half the constant part, None where there is none.
+    """
 
-    def turn(self, features: Array) -> Turn:
-        """Half-angle cosine and sine for features ``(F, A, B)``."""
-        half = features[self.slot.feature]
-        half *= self.slope / 2
-        if self.half_offset is not None:
-            half += self.half_offset
-        return Turn(np.cos(half), np.sin(half))
-
-    def pair(self, turn: Turn) -> tuple[Array, Array]:
-        """SU(2) pair of the rotation."""
-        x, y, z = np.moveaxis(self.slot.axis.astype(turn.sine.dtype), -1, 0)[..., None, None]
-        return turn.cosine - 1j * (z * turn.sine), (y - 1j * x) * turn.sine
-
-    def back(self, turn: Turn, bloch: Array) -> Array:
-        """Turns gradient vectors ``(3, L, n, A, B)`` to before the rotation."""
-        cosine = 2 * turn.cosine * turn.cosine - 1
-        sine = 2 * turn.cosine * turn.sine
-        if self.axis is None:
-            axis = self.slot.axis.astype(sine.dtype)[..., None, :]
-            return rotate_back(bloch, axis, cosine, sine)
-        i, j = (self.axis + 1) % 3, (self.axis + 2) % 3
-        result = np.empty_like(bloch)
-        result[self.axis] = bloch[self.axis]
-        result[i] = cosine * bloch[i] + sine * bloch[j]
-        result[j] = cosine * bloch[j] - sine * bloch[i]
-        return result
-
-    def derivative(self, bloch: Array) -> Array:
-        """Derivative ``(L, n, A, B)`` by the angle."""
-        if self.axis is not None:
-            return np.asarray(bloch[self.axis])
-        axis = np.moveaxis(self.slot.axis.astype(bloch.dtype), -1, 0)[..., None, None]
-        return np.asarray((axis * bloch).sum(0))
+    slot: Slot
+    slope: Array
+    half_slope: Array
+    half_offset: Array | None
 
 
-def _common_axis(axes: Array) -> int | None:
-    for k in range(3):
-        if (axes == AXES[k]).all():
-            return k
-    return None
+def bind_slot(slot: Slot, weights: Array, real: np.dtype) -> BoundSlot:
+    """Evaluates a slot's coefficients under flat ``weights`` ``(A, P)``."""
+    slope = slot.factor[..., None]
+    if slot.trained.any():
+        slope = slope * np.where(slot.trained[..., None], weights.T[slot.weight], 1.0)
+    half_offset = (slot.offset / 2).astype(real)[..., None, None] if slot.offset.any() else None
+    return BoundSlot(
+        slot, *((part.astype(real)[..., None]) for part in (slope, slope / 2)), half_offset
+    )
 
 
-def unitaries(
-    slots: Sequence[BoundSlot], turns: Sequence[Turn], links: Sequence[tuple[Array, Array] | None]
+def turn(bound: BoundSlot, features: Array) -> Turn:
+    """Half-angle cosines and sines for features ``(F, A, B)``."""
+    half = features[bound.slot.feature]
+    half *= bound.half_slope
+    if bound.half_offset is not None:
+        half += bound.half_offset
+    return Turn(np.cos(half), np.sin(half))
+
+
+def first_columns(
+    slots: Sequence[BoundSlot], turns: Sequence[Turn], links: Sequence[Array | None]
 ) -> Array:
     """Multiplies every wire's chain.
 
     Args:
         slots: Data rotations.
-        turns: Their half-angle sines.
-        links: Pair ``(L, n, A, 1)`` before the first and after each rotation, None for identities.
+        turns: Their half-angle cosines and sines.
+        links: Matrices ``(2, 2, L, n, A, 1)`` before the first and after each rotation, None for
+            identities.
 
     Returns:
-        ``(L, n, 2, 2, A, B)`` matrices.
+        First columns ``(2, L, n, A, B)`` of the products.
     """
-    a, b = slots[0].pair(turns[0])
-    if links[0] is not None:
-        a, b = compose(a, b, *links[0])
-    for k, link in enumerate(links[1:], 1):
-        if k > 1:
-            a, b = compose(*slots[k - 1].pair(turns[k - 1]), a, b)
+    shape, work = turns[0].cosine.shape, np.result_type(turns[0].cosine, 1j)
+    column = None if links[0] is None else np.broadcast_to(links[0][:, 0], (2, *shape))
+    for slot, angle, link in zip(slots, turns, links[1:], strict=True):
+        column = _rotate(slot.slot, angle, column, work)
         if link is not None:
-            a, b = compose(*link, a, b)
-    result = np.empty((*a.shape[:2], 2, 2, *a.shape[2:]), a.dtype)
-    result[:, :, 0, 0], result[:, :, 1, 0] = a, b
-    np.conjugate(a, out=result[:, :, 1, 1])
-    np.negative(b.conj(), out=result[:, :, 0, 1])
+            column = link[:, 0] * column[0] + link[:, 1] * column[1]
+    assert column is not None
+    return column
+
+
+def _rotate(slot: Slot, angle: Turn, column: Array | None, work: np.dtype) -> Array:
+    """Applies a slot's rotations to columns ``(2, L, n, A, B)``, None for ``(1, 0)``."""
+    if column is None:
+        return _rotated_zero(slot, angle, work)
+    if slot.common == 2:
+        phase = np.empty((2, *angle.cosine.shape), work)
+        phase.real, phase[1].imag = angle.cosine, angle.sine
+        np.negative(angle.sine, out=phase[0].imag)
+        return phase * column
+    own = _rotated_zero(slot, angle, work)
+    result = own * column[0]
+    result[0] -= own[1].conj() * column[1]
+    result[1] += own[0].conj() * column[1]
+    return result
+
+
+def _rotated_zero(slot: Slot, angle: Turn, work: np.dtype) -> Array:
+    """First column of the rotations: ``(cos - i e_z sin, (e_y - i e_x) sin)``."""
+    result = np.zeros((2, *angle.cosine.shape), work)
+    result[0].real = angle.cosine
+    for k, target in enumerate((result[1].imag, result[1].real, result[0].imag)):
+        if slot.common is None:
+            target += slot.axis[..., k, None, None] * angle.sine * (1 if k == 1 else -1)
+        elif slot.common == k:
+            np.multiply(angle.sine, 1 if k == 1 else -1, out=target)
+    return result
+
+
+def full_matrices(column: Array) -> Array:
+    """Completes first columns ``(2, L, n, A, B)`` to matrices ``(L, n, 2, 2, A, B)``."""
+    result = np.empty((*column.shape[1:3], 2, 2, *column.shape[3:]), column.dtype)
+    result[:, :, 0, 0], result[:, :, 1, 0] = column
+    np.conjugate(column[0], out=result[:, :, 1, 1])
+    np.conjugate(column[1], out=result[:, :, 0, 1])
+    np.negative(result[:, :, 0, 1], out=result[:, :, 0, 1])
     return result
 
 
@@ -120,41 +130,69 @@ def apply_layer(matrices: Array, wires: Sequence[int], psi: Array) -> Array:
     batch = matrices.shape[-2:]
     for wire in wires:
         view = psi.reshape(2**wire, 1, 2, -1, *psi.shape[1:])
-        columns = matrices[wire][:, :, None]  # (row, column, 1, A, B)
+        columns = matrices[wire, :, :, None]  # (row, column, 1, A, B)
         result = columns[:, 0] * view[:, :, 0]
         result += columns[:, 1] * view[:, :, 1]
         psi = result.reshape(-1, *batch)
     return psi
 
 
-def product_state(matrices: Array, agents: int, batch: int) -> Array:
-    """Applies one-qubit matrices ``(n, 2, 2, A, B)`` to ``|0...0>``."""
-    state = matrices[0, :, 0]
-    for column in matrices[1:, :, 0]:
-        state = (state[:, None] * column).reshape(-1, agents, batch)
+def product_state(columns: Array) -> Array:
+    """Tensor product ``(2**n, A, B)`` of one-qubit states ``(2, n, A, B)``."""
+    state = columns[:, 0]
+    for wire in range(1, columns.shape[1]):
+        state = (state[:, None] * columns[:, wire]).reshape(-1, *columns.shape[2:])
     return state
 
 
-def bloch_vectors(psi: Array, mu: Array, wires: Sequence[int], signs: Array, out: Array) -> None:
-    """Writes ``Im(lam^dag P_q psi)`` for each touched wire.
+def bloch_vectors(psi: Array, mu: Array, signs: Array) -> Array:
+    """Gradient vectors ``Im(lam^dag P_q psi)`` of all wires after all layers.
 
     Args:
-        psi: ``(2**n, A, B)`` state after the layer.
-        mu: ``(2**n, A, B)`` conjugate of ``lam`` after the layer.
-        wires: Wires that the layer touches.
+        psi: ``(L, 2**n, A, B)`` states after the layers.
+        mu: ``(L, 2**n, A, B)`` conjugates of ``lam`` there.
         signs: ``(n, 2**n)`` eigenvalues of Z on each wire.
-        out: ``(3, n, A, B)``.
+
+    Returns:
+        ``(3, L, n, A, B)``.
     """
-    same = mu * psi
-    flat = signs @ same.view(signs.dtype).reshape(len(same), -1)
-    out[2] = flat[:, 1::2].reshape(out[2].shape)
-    for wire in wires:
-        view = (2**wire, 2, -1, *psi.shape[1:])
-        crossed = np.add.reduce(mu.reshape(view) * psi.reshape(view)[:, ::-1], (0, 2))
-        np.add(crossed[0].imag, crossed[1].imag, out=out[0, wire])
-        np.subtract(crossed[1].real, crossed[0].real, out=out[1, wire])
+    layers, size, agents, batch = psi.shape
+    result = np.empty((3, layers, len(signs), agents, batch), signs.dtype)
+    same = (mu * psi).imag.reshape(layers, size, -1)
+    np.matmul(signs, same, out=result[2].reshape(layers, len(signs), -1))
+    for wire in range(len(signs)):
+        view = (layers, 2**wire, 2, -1, agents, batch)
+        crossed = (mu.reshape(view) * psi.reshape(view)[:, :, ::-1]).sum((1, 3))
+        np.add(crossed[:, 0].imag, crossed[:, 1].imag, out=result[0, :, wire])
+        np.subtract(crossed[:, 1].real, crossed[:, 0].real, out=result[1, :, wire])
+    return result
 
 
-def link_numbers(data: DataLayers) -> tuple[Array | None, ...]:
-    """Chain of each link ``(L, n)``, None where all are identities."""
-    return tuple(link if link.any() else None for link in data.links)
+def turn_back(slot: Slot, angle: Turn, bloch: Array) -> Array:
+    """Gradient vectors ``(3, L, n, A, B)`` before a slot's rotations: ``R(-t) g``."""
+    cosine = 2 * angle.cosine * angle.cosine - 1
+    sine = 2 * angle.cosine * angle.sine
+    if slot.common is None:
+        return _rodrigues(slot, cosine, sine, bloch)
+    i, j = (slot.common + 1) % 3, (slot.common + 2) % 3
+    result = np.empty_like(bloch)
+    result[slot.common] = bloch[slot.common]
+    result[i] = cosine * bloch[i] + sine * bloch[j]
+    result[j] = cosine * bloch[j] - sine * bloch[i]
+    return result
+
+
+def _rodrigues(slot: Slot, cosine: Array, sine: Array, bloch: Array) -> Array:
+    axis = np.moveaxis(slot.axis.astype(bloch.dtype), -1, 0)[..., None, None]
+    along = (axis * bloch).sum(0)
+    crossed = np.roll(axis, -1, 0) * np.roll(bloch, -2, 0)
+    crossed -= np.roll(axis, -2, 0) * np.roll(bloch, -1, 0)
+    return np.asarray(cosine * bloch - sine * crossed + (1 - cosine) * along * axis)
+
+
+def angle_gradient(slot: Slot, bloch: Array) -> Array:
+    """Derivative ``(L, n, A, B)`` by a slot's angles, from the vectors after its rotations."""
+    if slot.common is not None:
+        return np.asarray(bloch[slot.common])
+    axis = np.moveaxis(slot.axis.astype(bloch.dtype), -1, 0)[..., None, None]
+    return np.asarray((axis * bloch).sum(0))

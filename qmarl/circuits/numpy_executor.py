@@ -1,7 +1,8 @@
 """Runs a plan on NumPy arrays: the state, the outputs, and the adjoint written by hand.
 
 Everything that depends on the weights alone is built once, in float64, by :func:`bind`; samples
-then run in the working precision. All arrays carry the agents as an axis of their own.
+then run in the working precision, in chunks that stay in the processor's cache. All arrays carry
+the agents as an axis of their own.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import numpy.typing as npt
 from qmarl.circuits.data_layers import (
     BoundSlot,
     Turn,
+    angle_gradient,
     apply_layer,
+    bind_slot,
     bloch_vectors,
-    link_numbers,
+    first_columns,
+    full_matrices,
     product_state,
-    unitaries,
+    turn,
+    turn_back,
 )
-from qmarl.circuits.plan import FreeLayer, Plan, Run
+from qmarl.circuits.plan import FreeLayer, Plan, Run, Slot
 from qmarl.circuits.runs import (
     DenseRun,
     Kronecker,
@@ -32,11 +37,14 @@ from qmarl.circuits.runs import (
     layer_matrices,
     pull_dense,
 )
-from qmarl.circuits.su2 import adjoint, chain_gradients, chain_products, matrices
+from qmarl.circuits.su2 import BoundChains, bind_chains, bloch_rotation, pull_chains
 from qmarl.types import Array
 
 DENSE_QUBITS = 7
 """Up to here a run of free layers is fused to one matrix when the batch pays for it."""
+
+CHUNK = 1 << 15
+"""Amplitudes of one state that are worked on together: 256 KiB in complex64."""
 
 
 class BoundRun(NamedTuple):
@@ -45,6 +53,20 @@ class BoundRun(NamedTuple):
     steps: Run
     kron: Kronecker
     dense: DenseRun | None
+
+
+class BoundLink(NamedTuple):
+    """The free chains at one place of all data layers' wires.
+
+    Attributes:
+        numbers: ``(L, n)`` chain.
+        matrices: ``(2, 2, L, n, A, 1)`` in the working precision.
+        rotations: ``(L, n, A, 3, 3)`` transposed Bloch rotations, in the working precision.
+    """
+
+    numbers: Array
+    matrices: Array
+    rotations: Array
 
 
 @final
@@ -56,10 +78,9 @@ class Bound:
         plan: The plan.
         dtype: Real working precision.
         agents: Length of the agent axis.
-        angles: ``(c, K, A)`` angles of the chains.
-        pairs: ``(K, A)`` pair of every chain, complex128.
+        chains: Every free product.
         slots: Data rotations.
-        links: Pairs ``(L, n, A, 1)`` between them, None where all are identities.
+        links: Free products between them, None where all are identities.
         initial: The run before the first data layer.
         initial_states: States that its gradient wants.
         start: ``(2**n, A, 1)`` state before the first data layer.
@@ -69,10 +90,9 @@ class Bound:
     plan: Plan
     dtype: np.dtype
     agents: int
-    angles: Array
-    pairs: tuple[Array, Array]
+    chains: BoundChains
     slots: tuple[BoundSlot, ...]
-    links: tuple[tuple[Array, Array] | None, ...]
+    links: tuple[BoundLink | None, ...]
     initial: BoundRun
     initial_states: tuple[Array, ...]
     start: Array
@@ -80,23 +100,37 @@ class Bound:
 
 
 class Trace(NamedTuple):
-    """What the backward pass wants of a forward pass.
+    """What the backward pass wants of the forward pass of one chunk.
 
     Attributes:
         features: ``(F, A, B)``.
-        turns: Half-angle sines of each slot.
+        turns: Half-angle cosines and sines of each slot.
         unitaries: ``(L, n, 2, 2, A, B)``.
-        states: State after each data layer.
+        states: ``(L, 2**n, A, B)`` after each data layer.
         run_states: States inside each run that was not fused.
-        final: State that was measured.
+        final: ``(2**n, A, B)`` that was measured.
     """
 
     features: Array
     turns: tuple[Turn, ...]
     unitaries: Array
-    states: tuple[Array, ...]
+    states: Array
     run_states: tuple[tuple[Array, ...], ...]
     final: Array
+
+
+class Gradients(NamedTuple):
+    """Sums over chunks.
+
+    Attributes:
+        weights: ``(P, A)`` float64, of the data rotations' scalings.
+        chains: ``(3, K, A)`` float64, gradient vector of every free chain.
+        start: ``(2**n, A, 1)`` complex128, ``mu`` before the first data layer.
+    """
+
+    weights: Array
+    chains: Array
+    start: Array
 
 
 def bind(plan: Plan, weights: Array, batch: int, dtype: npt.DTypeLike) -> Bound:
@@ -111,10 +145,8 @@ def bind(plan: Plan, weights: Array, batch: int, dtype: npt.DTypeLike) -> Bound:
     real = np.dtype(dtype)
     work = np.dtype(np.complex64 if real == np.float32 else np.complex128)
     weights = weights.astype(np.float64)
-    angles = plan.chains.angles(weights)
-    pairs = chain_products(plan.chains, angles)
-    products = matrices(*pairs)
-    initial = BoundRun(plan.initial, _kronecker(plan.initial, products), None)
+    chains = bind_chains(plan.chains, weights)
+    initial = BoundRun(plan.initial, _kronecker(plan.initial, chains.products), None)
     zero = np.zeros((2**plan.qubits, len(weights), 1), complex)
     zero[0] = 1.0
     start, states = forward_run(initial.steps, initial.kron, zero)
@@ -122,14 +154,13 @@ def bind(plan: Plan, weights: Array, batch: int, dtype: npt.DTypeLike) -> Bound:
         plan=plan,
         dtype=real,
         agents=len(weights),
-        angles=angles,
-        pairs=pairs,
-        slots=tuple(BoundSlot(slot, weights, real) for slot in plan.data.slots),
-        links=tuple(_link(pairs, numbers, work) for numbers in link_numbers(plan.data)),
+        chains=chains,
+        slots=tuple(bind_slot(slot, weights, real) for slot in plan.data.slots),
+        links=tuple(_link(chains.products, numbers, real, work) for numbers in plan.data.links),
         initial=initial,
         initial_states=states,
         start=start.astype(work),
-        runs=tuple(_bind_run(run, products, plan.qubits, batch, work) for run in plan.runs),
+        runs=tuple(_bind_run(run, chains.products, plan.qubits, batch, work) for run in plan.runs),
     )
 
 
@@ -149,16 +180,18 @@ def _bind_run(run: Run, products: Array, qubits: int, batch: int, work: np.dtype
     return BoundRun(run, cast, None)
 
 
-def _link(
-    pairs: tuple[Array, Array], numbers: Array | None, work: np.dtype
-) -> tuple[Array, Array] | None:
-    if numbers is None:
+def _link(products: Array, numbers: Array, real: np.dtype, work: np.dtype) -> BoundLink | None:
+    if not numbers.any():
         return None
-    a, b = (part[numbers][..., None].astype(work) for part in pairs)
-    return a, b
+    unitary = products[numbers]
+    return BoundLink(
+        numbers,
+        np.moveaxis(unitary, (-2, -1), (0, 1))[..., None].astype(work),
+        bloch_rotation(unitary).swapaxes(-1, -2).astype(real),
+    )
 
 
-def forward(bound: Bound, inputs: Array) -> tuple[Array, Trace]:
+def forward(bound: Bound, inputs: Array) -> tuple[Array, list[Trace]]:
     """Evaluates the circuit.
 
     Args:
@@ -166,25 +199,41 @@ def forward(bound: Bound, inputs: Array) -> tuple[Array, Trace]:
         inputs: ``(A, B, F)`` in the working precision.
 
     Returns:
-        Outputs ``(A, B, outputs)`` and the trace that :func:`backward` wants.
+        Outputs ``(A, B, outputs)`` and the traces that :func:`backward` wants.
     """
+    agents, batch, _ = inputs.shape
+    step = max(1, CHUNK // (2**bound.plan.qubits * agents))
+    if step >= batch:
+        outputs, trace = _forward_chunk(bound, inputs)
+        return outputs, [trace]
+    outputs = np.empty((agents, batch, len(bound.plan.readout.diagonal)), bound.dtype)
+    traces = []
+    for first in range(0, batch, step):
+        outputs[:, first : first + step], trace = _forward_chunk(
+            bound, inputs[:, first : first + step]
+        )
+        traces.append(trace)
+    return outputs, traces
+
+
+def _forward_chunk(bound: Bound, inputs: Array) -> tuple[Array, Trace]:
     features = np.ascontiguousarray(np.moveaxis(inputs, -1, 0))
-    turns = tuple(slot.turn(features) for slot in bound.slots)
-    chains = unitaries(bound.slots, turns, bound.links)
-    psi, states, inside = bound.start, [], []
+    turns = tuple(turn(slot, features) for slot in bound.slots)
+    links = [None if link is None else link.matrices for link in bound.links]
+    columns = first_columns(bound.slots, turns, links)
+    unitaries = full_matrices(columns)
+    psi = bound.start
+    states = np.empty((len(bound.runs), len(psi), *features.shape[1:]), psi.dtype)
+    inside = []
     for k, run in enumerate(bound.runs):
-        psi = _data_layer(bound, chains[k], k, psi)
-        states.append(psi)
-        psi, kept = _apply_run(run, psi)
+        if k == 0 and not bound.plan.initial:
+            states[0] = product_state(columns[:, 0])
+        else:
+            states[k] = apply_layer(unitaries[k], bound.plan.data.wires[k], psi)
+        psi, kept = _apply_run(run, states[k])
         inside.append(kept)
-    trace = Trace(features, turns, chains, tuple(states), tuple(inside), psi)
-    return measure(bound, psi), trace
-
-
-def _data_layer(bound: Bound, chains: Array, k: int, psi: Array) -> Array:
-    if k == 0 and not bound.plan.initial:
-        return product_state(chains, *chains.shape[-2:])
-    return apply_layer(chains, bound.plan.data.wires[k], psi)
+    trace = Trace(features, turns, unitaries, states, tuple(inside), psi)
+    return _measure(bound, psi), trace
 
 
 def _apply_run(run: BoundRun, psi: Array) -> tuple[Array, tuple[Array, ...]]:
@@ -193,7 +242,7 @@ def _apply_run(run: BoundRun, psi: Array) -> tuple[Array, tuple[Array, ...]]:
     return forward_run(run.steps, run.kron, psi)
 
 
-def measure(bound: Bound, psi: Array) -> Array:
+def _measure(bound: Bound, psi: Array) -> Array:
     """Expectation values ``(A, B, outputs)`` of a state ``(2**n, A, B)``."""
     readout = bound.plan.readout
     size, agents, batch = psi.shape
@@ -204,6 +253,57 @@ def measure(bound: Bound, psi: Array) -> Array:
         crossed = psi.conj() * psi[np.arange(size) ^ flips]
         flat += (matrix.astype(psi.dtype) @ crossed.reshape(size, -1)).real
     return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
+
+
+def backward(
+    bound: Bound, traces: list[Trace], gradient: Array, *, need_inputs: bool
+) -> tuple[Array | None, Array]:
+    """Pulls the gradient of the outputs back to inputs and weights.
+
+    Args:
+        bound: The plan under its weights.
+        traces: What :func:`forward` kept.
+        gradient: ``(A, B, outputs)``.
+        need_inputs: Whether the inputs' gradient is wanted.
+
+    Returns:
+        Gradients of the inputs ``(A, B, F)`` or None, and of the flat weights ``(A, P)`` float64.
+    """
+    plan = bound.plan
+    sums = Gradients(
+        np.zeros((plan.n_weights, bound.agents)),
+        np.zeros((3, len(bound.chains.products), bound.agents)),
+        np.zeros((2**plan.qubits, bound.agents, 1), complex),
+    )
+    pulled, first = [], 0
+    for trace in traces:
+        stop = first + trace.features.shape[-1]
+        pulled.append(_backward_chunk(bound, trace, gradient[:, first:stop], sums, need_inputs))
+        first = stop
+    steps, kron, _ = bound.initial
+    if kron:
+        backward_run(steps, kron, bound.initial_states, sums.start, sums.chains)
+    weights = sums.weights.T + pull_chains(plan.chains, bound.chains, sums.chains, plan.n_weights)
+    inputs = [np.moveaxis(part, 0, -1) for part in pulled if part is not None]
+    return (np.concatenate(inputs, 1) if inputs else None), weights
+
+
+def _backward_chunk(
+    bound: Bound, trace: Trace, gradient: Array, sums: Gradients, need_inputs: bool
+) -> Array | None:
+    """Adds one chunk's share to ``sums``; returns its inputs' gradient ``(F, A, B)`` if wanted."""
+    mu = _measured_gradient(bound, trace.final, gradient)
+    mus = np.empty_like(trace.states)
+    for k in range(len(bound.runs) - 1, -1, -1):
+        mus[k] = mu = _pull_run(
+            bound.runs[k], trace.states[k], trace.run_states[k], mu, sums.chains
+        )
+        if k or bound.initial.kron:
+            mu = apply_layer(trace.unitaries[k].swapaxes(1, 2), bound.plan.data.wires[k], mu)
+    if bound.initial.kron:
+        sums.start[...] += mu.sum(-1, keepdims=True)
+    vectors = bloch_vectors(trace.states, mus, _signs(bound.plan.qubits).astype(bound.dtype))
+    return _pull_slots(bound, trace, vectors, sums, need_inputs)
 
 
 def _measured_gradient(bound: Bound, psi: Array, gradient: Array) -> Array:
@@ -218,88 +318,52 @@ def _measured_gradient(bound: Bound, psi: Array, gradient: Array) -> Array:
     return np.asarray(mu)
 
 
-def backward(
-    bound: Bound, trace: Trace, gradient: Array, *, need_inputs: bool
-) -> tuple[Array | None, Array]:
-    """Pulls the gradient of the outputs back to inputs and weights.
-
-    Args:
-        bound: The plan under its weights.
-        trace: What :func:`forward` kept.
-        gradient: ``(A, B, outputs)``.
-        need_inputs: Whether the inputs' gradient is wanted.
-
-    Returns:
-        Gradients of the inputs ``(A, B, F)`` or None, and of the flat weights ``(A, P)`` float64.
-    """
-    plan = bound.plan
-    free = np.zeros((3, *bound.pairs[0].shape))
-    mu = _measured_gradient(bound, trace.final, gradient)
-    vectors = np.zeros((3, *trace.unitaries.shape[:2], *mu.shape[1:]), bound.dtype)
-    signs = _signs(plan.qubits).astype(bound.dtype)
-    for k in range(len(bound.runs) - 1, -1, -1):
-        mu = _pull_run(bound.runs[k], trace.states[k], trace.run_states[k], mu, free)
-        bloch_vectors(trace.states[k], mu, plan.data.wires[k], signs, vectors[:, k])
-        if k or bound.initial.kron:
-            mu = apply_layer(trace.unitaries[k].swapaxes(1, 2), plan.data.wires[k], mu)
-    if bound.initial.kron:
-        mu = mu.sum(-1, keepdims=True).astype(complex)
-        backward_run(bound.initial.steps, bound.initial.kron, bound.initial_states, mu, free)
-    inputs, weights = _pull_chains(bound, trace, vectors, free, need_inputs=need_inputs)
-    weights += plan.chains.scatter(chain_gradients(plan.chains, bound.angles, free), plan.n_weights)
-    return inputs, weights
-
-
 def _pull_run(
-    run: BoundRun, psi: Array, states: tuple[Array, ...], mu: Array, free: Array
+    run: BoundRun, psi: Array, states: tuple[Array, ...], mu: Array, chains: Array
 ) -> Array:
     if run.dense is not None:
-        return pull_dense(run.steps, run.kron, run.dense, psi, mu, free)
-    return backward_run(run.steps, run.kron, states, mu, free)
+        return pull_dense(run.steps, run.kron, run.dense, psi, mu, chains)
+    return backward_run(run.steps, run.kron, states, mu, chains)
 
 
-def _pull_chains(
-    bound: Bound, trace: Trace, vectors: Array, free: Array, *, need_inputs: bool
-) -> tuple[Array | None, Array]:
-    """Turns the data layers' gradient vectors back through their chains, slot by slot."""
-    weights = np.zeros((bound.plan.n_weights, bound.agents))
+def _pull_slots(
+    bound: Bound, trace: Trace, vectors: Array, sums: Gradients, need_inputs: bool
+) -> Array | None:
+    """Turns gradient vectors ``(3, L, n, A, B)`` back through the chains, slot by slot."""
     inputs = np.zeros(trace.features.shape, bound.dtype) if need_inputs else None
-    numbers = link_numbers(bound.plan.data)
     for k in range(len(bound.slots) - 1, -1, -1):
-        vectors = _pull_link(bound, numbers[k + 1], vectors, free)
-        slot, turn = bound.slots[k], trace.turns[k]
-        _add_slot_gradient(slot, slot.derivative(vectors), trace.features, weights, inputs)
-        if k or numbers[0] is not None:
-            vectors = slot.back(turn, vectors)
-    _pull_link(bound, numbers[0], vectors, free)
-    return (None if inputs is None else np.moveaxis(inputs, 0, -1)), weights.T
+        vectors = _pull_link(bound.links[k + 1], vectors, sums.chains)
+        slot = bound.slots[k].slot
+        derivative = angle_gradient(slot, vectors)
+        _add_scalings(slot, derivative, trace.features, sums.weights)
+        if inputs is not None:
+            np.add.at(inputs, slot.feature, derivative * bound.slots[k].slope)
+        if k or bound.links[0] is not None:
+            vectors = turn_back(slot, trace.turns[k], vectors)
+    _pull_link(bound.links[0], vectors, sums.chains)
+    return inputs
 
 
-def _pull_link(bound: Bound, numbers: Array | None, vectors: Array, free: Array) -> Array:
-    if numbers is None:
+def _pull_link(link: BoundLink | None, vectors: Array, chains: Array) -> Array:
+    if link is None:
         return vectors
-    summed = vectors.sum(-1, dtype=np.float64)
-    np.add.at(free, (slice(None), numbers), summed)
-    turned = adjoint(*(part[numbers] for part in bound.pairs)).astype(bound.dtype)
+    chains[:, link.numbers] += vectors.sum(-1)  # every chain stands at one place, but for chain 0
     result = np.empty_like(vectors)
     np.matmul(
-        turned.swapaxes(-1, -2),
+        link.rotations,
         vectors.transpose(1, 2, 3, 0, 4),
         out=result.transpose(1, 2, 3, 0, 4),
     )
     return result
 
 
-def _add_slot_gradient(
-    bound: BoundSlot, derivative: Array, features: Array, weights: Array, inputs: Array | None
-) -> None:
-    slot = bound.slot
-    trained = slot.weight >= 0
-    if trained.any():
-        summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
-        np.add.at(weights, slot.weight[trained], summed[trained] * slot.factor[trained][:, None])
-    if inputs is not None:
-        np.add.at(inputs, slot.feature, derivative * bound.slope)
+def _add_scalings(slot: Slot, derivative: Array, features: Array, weights: Array) -> None:
+    """Adds the gradient of the trainable factors of a slot's angles."""
+    if not slot.trained.any():
+        return
+    summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
+    scaled = summed[slot.trained] * slot.factor[slot.trained][:, None]
+    np.add.at(weights, slot.weight[slot.trained], scaled)
 
 
 def _signs(qubits: int) -> Array:

@@ -20,8 +20,11 @@ from typing import NamedTuple, final
 import numpy as np
 
 from qmarl.circuits.program import FixedGate, Gate, PauliWord, Program, Projection, Rotation
-from qmarl.circuits.su2 import Chains
+from qmarl.circuits.su2 import Chains, make_chains
 from qmarl.types import Array
+
+UNIT_AXES = {(1.0, 0.0, 0.0): 0, (0.0, 1.0, 0.0): 1, (0.0, 0.0, 1.0): 2}
+"""Place of X, Y and Z among the components of a Bloch vector."""
 
 GROUP = 4
 """Qubits per Kronecker group: matrices of 16 x 16 are within 10 % of the best size everywhere."""
@@ -32,7 +35,8 @@ class Monomial(NamedTuple):
 
     Attributes:
         order: ``(2**n,)`` int64 or None.
-        phase: ``(2**n,)`` complex128 or None.
+        phase: ``(2**n, 1, 1)``, float32 where it is only signs (exact in any precision), else
+            complex128; or None.
     """
 
     order: Array | None
@@ -65,15 +69,19 @@ class Slot(NamedTuple):
 
     Attributes:
         axis: ``(L, n, 3)`` unit vectors.
+        common: 0, 1 or 2 if all turn about X, Y or Z, else None.
         factor: ``(L, n)``.
         offset: ``(L, n)`` [rad].
-        weight: ``(L, n)`` index of the trainable scaling, -1 for none.
+        trained: ``(L, n)`` whether a weight scales the feature.
+        weight: ``(L, n)`` index of that weight, 0 for none.
         feature: ``(L, n)`` index of the input.
     """
 
     axis: Array
+    common: int | None
     factor: Array
     offset: Array
+    trained: Array
     weight: Array
     feature: Array
 
@@ -160,13 +168,13 @@ class _ChainTable:
     def arrays(self) -> Chains:
         shape = (max(1, max(map(len, self.chains))), len(self.chains))
         axis = np.broadcast_to([0.0, 0.0, 1.0], (*shape, 3)).copy()
-        factor, offset, weight = np.zeros(shape), np.zeros(shape), np.full(shape, -1)
+        factor, offset, weight = np.zeros(shape), np.zeros(shape), np.zeros(shape, int)
         for k, chain in enumerate(self.chains):
             for j, gate in enumerate(chain):
                 axis[j, k], angle = gate.axis, gate.angle
-                weight[j, k], offset[j, k] = angle.weight, angle.offset
+                weight[j, k], offset[j, k] = max(angle.weight, 0), angle.offset
                 factor[j, k] = angle.factor if angle.weight >= 0 else 0.0
-        return Chains(axis, factor, offset, weight)
+        return make_chains(axis, factor, offset, weight)
 
 
 def lower(program: Program) -> Plan:
@@ -253,7 +261,14 @@ def _merge(parts: Sequence[Step], qubits: int) -> Monomial:
         assert part.phase is not None
         order, phase = order[part.order], part.phase * phase[part.order]
     moved = not np.array_equal(order, np.arange(2**qubits))
-    return Monomial(order if moved else None, None if np.allclose(phase, 1) else phase)
+    return Monomial(order if moved else None, _phase(phase[:, None, None]))
+
+
+def _phase(phase: Array) -> Array | None:
+    if np.allclose(phase, 1, rtol=0, atol=1e-15):
+        return None
+    signs = phase.real.astype(np.float32)
+    return signs if np.array_equal(signs, phase) else phase
 
 
 def _stack(layers: Sequence[_Layer], qubits: int, table: _ChainTable) -> DataLayers:
@@ -291,18 +306,22 @@ def _slot(
         for wire, (data, _) in enumerate(wires)
         if k < len(data)
     }
-    filler = next(iter(present.values())).axis  # padding shares the axis, so that it stays uniform
+    axes = {gate.axis for gate in present.values()}
+    axis = np.broadcast_to(next(iter(axes)), (*shape, 3)).astype(float)  # padding stays uniform
     slot = Slot(
-        np.broadcast_to(filler, (*shape, 3)).astype(float),
-        np.zeros(shape),
-        np.zeros(shape),
-        np.full(shape, -1),
-        np.zeros(shape, int),
+        axis=axis,
+        common=UNIT_AXES.get(axes.pop()) if len(axes) == 1 else None,
+        factor=np.zeros(shape),
+        offset=np.zeros(shape),
+        trained=np.zeros(shape, bool),
+        weight=np.zeros(shape, int),
+        feature=np.zeros(shape, int),
     )
     for place, gate in present.items():
         slot.axis[place] = gate.axis
         slot.factor[place], slot.offset[place] = gate.angle.factor, gate.angle.offset
-        slot.weight[place], slot.feature[place] = gate.angle.weight, gate.angle.feature
+        slot.trained[place] = gate.angle.weight >= 0
+        slot.weight[place], slot.feature[place] = max(gate.angle.weight, 0), gate.angle.feature
     return slot
 
 

@@ -124,18 +124,24 @@ def apply_monomial(step: Monomial, psi: Array) -> Array:
     """Permutes and phases a state."""
     if step.order is not None:
         psi = psi[step.order]
-    return psi if step.phase is None else step.phase[:, None, None].astype(psi.dtype) * psi
+    return psi if step.phase is None else _phased(step.phase, psi)
 
 
 def pull_monomial(step: Monomial, mu: Array) -> Array:
     """Applies the transpose of a monomial."""
     if step.phase is not None:
-        mu = step.phase[:, None, None].astype(mu.dtype) * mu
+        mu = _phased(step.phase, mu)
     if step.order is None:
         return mu
     result = np.empty_like(mu)
     result[step.order] = mu
     return result
+
+
+def _phased(phase: Array, psi: Array) -> Array:
+    if phase.dtype != np.float32:
+        phase = phase.astype(psi.dtype)
+    return np.asarray(phase * psi)
 
 
 def apply_block(matrix: Array, wires: Sequence[int], psi: Array) -> Array:

@@ -76,7 +76,7 @@ def test_check_says_fine_or_lists_all_problems(qmarl: Any, config: Path) -> None
     assert (code, out) == (0, f"{config}: fine ('demo', 5 rounds)\n")
     code, out, err = qmarl("config", "check", config, "rouns=3", "seed=x")
     assert (code, out) == (2, "")
-    assert err.startswith("error: 2 problems in the configuration\n  override 'rouns=3': ")
+    assert err.startswith("error: 2 problems in the configuration\n  override 'seed=x': seed: ")
     assert "did you mean 'rounds'?" in err
 
 
@@ -116,13 +116,13 @@ def test_errors_end_in_one_sentence_and_their_code(
     qmarl: Any, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trainers import runs
-    from trainers.interrupt import RunInterrupted
+    from trainers.interrupt import RunInterruptedError
 
     for error, code in [
         (RunError("the disk is full"), 4),
         (UnreachableError("nobody answers"), 3),
-        (RunInterrupted(signal.SIGINT), 130),
-        (RunInterrupted(signal.SIGTERM), 143),
+        (RunInterruptedError(signal.SIGINT), 130),
+        (RunInterruptedError(signal.SIGTERM), 143),
     ]:
         monkeypatch.setattr(runs, "train", _raiser(error))
         assert qmarl("train", config) == (code, "", f"error: {error}\n")

@@ -18,6 +18,8 @@ class Inline(Section):
 class Cluster(Section):
     kind: Literal["ray"]
     workers: int = Field(2, ge=1)
+    """Processes that do
+    the work."""
     address: str | None = None
 
 

@@ -113,10 +113,12 @@ def test_python_and_json_take_the_same_shapes() -> None:
     assert Experiment.model_validate_json(config.model_dump_json()) == config
 
 
-def test_the_json_schema_knows_bare_words_and_presets() -> None:
+def test_the_json_schema_knows_bare_words_presets_and_docstrings() -> None:
     schema = json_schema(Experiment, ["debug"])
     assert schema["properties"]["presets"]["anyOf"][0] == {"type": "string", "enum": ["debug"]}
     bare = [option.get("const") for option in schema["$defs"]["Classical"]["anyOf"]]
     assert bare == [None, "mlp"]
     assert schema["additionalProperties"] is False
+    workers = schema["$defs"]["Cluster"]["properties"]["workers"]
+    assert workers["description"] == "Processes that do\nthe work."
     json.dumps(schema)

@@ -20,9 +20,7 @@ def staged(
     spheres = [[0.0, 0.0, 100.0]] if obstacles is None else obstacles
     config = DroneNavigationConfig(drones=len(positions), obstacles=len(spheres))
     task = DroneNavigation(config, 1, dt=0.1)
-    task.begin(np.array([0]), np.zeros((1, task.draws)))
-    task._goals[0] = goals
-    task._things[0, len(positions) :] = np.array(spheres).reshape(-1, 3)
+    task.begin(np.array([0]), np.array([[*positions, *goals, *spheres]], np.float32))
     task.measure(at(positions))
     return task
 
@@ -157,7 +155,7 @@ def test_observation_of_a_hand_made_scene() -> None:
 def test_nothing_is_seen_where_nothing_is() -> None:
     config = DroneNavigationConfig(drones=1, obstacles=0)
     task = DroneNavigation(config, 1, dt=0.1)
-    start = task.begin(np.array([0]), np.full((1, task.draws), 0.5))
+    start = task.begin(np.array([0]), task.lay_out(np.full((1, task.draws), 0.5)))
     task.measure(start)
     view = task.view(start, np.zeros_like(start))
     assert (view.observations[0, 0, 6:] == 0).all()
@@ -192,7 +190,7 @@ def test_actions_are_the_six_directions_and_hover() -> None:
 def test_layouts_start_clear_and_can_be_solved(drones: int) -> None:
     config = DroneNavigationConfig(drones=drones, obstacles=3)
     uniform = np.random.default_rng(drones).random((400, 1 + 4 * drones + 9))
-    starts, goals, obstacles = lay_out(uniform, config)
+    starts, goals, obstacles = np.split(lay_out(uniform, config), [drones, 2 * drones], 1)
     low, high = config.arena
     for points in (starts, goals, obstacles):
         assert ((points >= low) & (points <= high)).all()
@@ -207,7 +205,7 @@ def test_layouts_start_clear_and_can_be_solved(drones: int) -> None:
 def test_obstacles_cover_their_disc_evenly() -> None:
     config = DroneNavigationConfig(obstacles=4)
     uniform = np.random.default_rng(0).random((2000, 1 + 12 + 12))
-    centres = lay_out(uniform, config)[2]
+    centres = lay_out(uniform, config)[:, 6:]
     inner = np.hypot(centres[..., 0], centres[..., 1]) < config.obstacle_spread / 2
     assert inner.mean() == pytest.approx(0.25, abs=0.02)
 

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 class RoleValues(Section):
     """One number for each role of parameters."""
 
-    angles: float = Field(0.02, gt=0)
+    angles: float = Field(0.02, gt=0, le=1e30)
     """Circuit angles."""
-    scales: float = Field(0.01, gt=0)
+    scales: float = Field(0.01, gt=0, le=1e30)
     """Trainable input scalings."""
-    readout: float = Field(0.02, gt=0)
+    readout: float = Field(0.02, gt=0, le=1e30)
     """Weights on a circuit's observables."""
-    weights: float = Field(0.005, gt=0)
+    weights: float = Field(0.005, gt=0, le=1e30)
     """Weights of a classical actor."""
-    critic: float = Field(0.001, gt=0)
+    critic: float = Field(0.001, gt=0, le=1e30)
     """Weights of the critic."""
 
 
