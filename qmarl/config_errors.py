@@ -184,8 +184,10 @@ def _one(finding: _Finding, root: Node) -> list[Problem]:
         return [_problem(path, "is required", root)]
     if kind.startswith("union_tag"):
         return [_untold_kind(finding, root)]
+    if cause is not None:  # the section's own sentence
+        return [_problem(path, str(cause), root)]
     got = "" if isinstance(error["input"], Mapping) else _got(error["input"], ())
-    return [_problem(path, f"{cause or _wanted(finding)}{got}", root)]
+    return [_problem(path, f"{_wanted(finding)}{got}", root)]
 
 
 def _untold_kind(finding: _Finding, root: Node) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -116,7 +117,7 @@ def evaluate(
         overrides=overrides or [],
         gif=gif,
     )
-    typer.echo(json.dumps(scores) if as_json else scores_text(scores))
+    typer.echo(json.dumps(finite(scores)) if as_json else scores_text(scores))
 
 
 @app.command(epilog="Example: [bold]qmarl report runs/quantum/latest runs/classical/latest[/]")
@@ -158,6 +159,19 @@ def doctor(as_json: Json = False) -> None:
         for finding in findings:
             typer.echo(str(finding))
     raise typer.Exit(verdict(findings))
+
+
+def finite(value: Any) -> Any:
+    """Returns plain data with ``None`` for numbers that JSON cannot say.
+
+    >>> finite({"time_to_goal": {"mean": float("nan")}, "success": 0.5})
+    {'time_to_goal': {'mean': None}, 'success': 0.5}
+    """
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def scores_text(scores: dict[str, Any]) -> str:

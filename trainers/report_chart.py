@@ -149,10 +149,9 @@ def marks(low: float, high: float, about: int) -> list[float]:
     >>> marks(-9.2, 13, 4)
     [-10.0, -5.0, 0.0, 5.0, 10.0, 15.0]
     """
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-100):
+        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     span = high - low
-    if not math.isfinite(span) or span <= 1e-9 * max(abs(low), abs(high)) or span < 1e-200:
-        pad = max(abs(low) / 2, 0.5) if abs(low) < 1e200 else 1.0
-        low, high, span = (0.0, 1.0, 1.0) if pad == 1.0 else (low - pad, high + pad, 2 * pad)
     rough = span / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = min(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= 0.85 * rough)

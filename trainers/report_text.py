@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple
 
 Unit = Literal["share", "number", "steps", "seconds"]
@@ -10,6 +9,8 @@ Unit = Literal["share", "number", "steps", "seconds"]
 
 SPACE = "\N{NARROW NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
+
+_LARGEST = 1e30  # sums and squares of such numbers are still finite
 
 
 class Score(NamedTuple):
@@ -47,7 +48,7 @@ MEASURES = (
 
 
 def number(value: object) -> float | None:
-    """Returns a finite number, or ``None`` for everything else.
+    """Returns a number, or ``None`` for everything else, absurdly large numbers included.
 
     >>> number(3), number("3"), number(True), number(float("nan")), number(10**400)
     (3.0, None, None, None, None)
@@ -58,7 +59,7 @@ def number(value: object) -> float | None:
         plain = float(value)
     except OverflowError:
         return None
-    return plain if math.isfinite(plain) else None
+    return plain if abs(plain) <= _LARGEST else None  # which NaN is not
 
 
 def at(data: Any, *keys: str) -> Any:

@@ -11,6 +11,7 @@ from trainers.report_text import (
     MEASURES,
     Measure,
     Score,
+    Unit,
     amount,
     at,
     count,
@@ -186,9 +187,8 @@ def _judged(record: Record) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _with_interval(score: Score, unit: str = "share") -> str:
-    shown = "share" if unit == "share" else "number"
-    return f"{amount(score.mean, shown)} (95\u202f% interval {interval(score, shown)})"
+def _with_interval(score: Score, unit: Unit = "share") -> str:
+    return f"{amount(score.mean, unit)} (95\u202f% interval {interval(score, unit)})"
 
 
 def _score_tile(measure: Measure, score: Score) -> Tile:
