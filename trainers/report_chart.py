@@ -7,6 +7,7 @@ letters keep their size on a telephone as well as on a wide screen.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -130,12 +131,12 @@ def draw(title: str, curves: Sequence[Curve], unit: ChartUnit, x_label: str) -> 
     y_ticks = [
         Tick(_percent(value, frame.bottom, frame.top), label(value, unit)) for value in y_marks
     ]
-    x_marks = [value for value in marks(0, frame.right, 4) if value <= frame.right]
+    x_marks = [value for value in marks(0, frame.right, 4) if 0 <= value <= frame.right]
     return Chart(
         title=title,
         description=_description(curves, unit, x_label),
         traces=tuple(_trace(curve, frame, unit, x_label) for curve in curves),
-        x_ticks=tuple(Tick(_percent(x, 0, frame.right), count(x)) for x in x_marks),
+        x_ticks=tuple(Tick(_percent(x, 0, frame.right), _short(count(x))) for x in x_marks),
         y_ticks=tuple(y_ticks),
         x_label=x_label,
     )
@@ -149,8 +150,10 @@ def marks(low: float, high: float, about: int) -> list[float]:
     >>> marks(-9.2, 13, 4)
     [-10.0, -5.0, 0.0, 5.0, 10.0, 15.0]
     """
-    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-100):
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    largest = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * largest, 1e-90):  # one value has no scale but its own
+        pad = 0.5 * largest if largest > 1e-90 else 0.5
+        low, high = low - pad, high + pad
     span = high - low
     rough = span / about
     power = 10.0 ** math.floor(math.log10(rough))
@@ -185,15 +188,20 @@ def label(value: float, unit: ChartUnit) -> str:
     """Returns a value as an axis shows it.
 
     >>> label(0.25, "share"), label(-5.0, "number"), label(14_000, "bytes")
-    ('25\u202f%', '−5', '14.0\u202fkB')
+    ('25\u202f%', '−5', '14\u202fkB')
     """
     if unit == "bytes":
-        return size(value)
+        return _short(size(value))
     if unit == "share":
-        return amount(value, "share").replace(".0", "")
+        return _short(amount(value, "share"))
     if abs(value) >= 1e4:
-        return count(value).replace("-", "\N{MINUS SIGN}")
+        return _short(count(value)).replace("-", "\N{MINUS SIGN}")
     return decimals(value, 4).rstrip("0").rstrip(".")
+
+
+def _short(text: str) -> str:
+    """Leaves out decimals that are all zero."""
+    return re.sub(r"\.0+(?=\D|$)", "", text)
 
 
 def _percent(value: float, low: float, high: float) -> float:

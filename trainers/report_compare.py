@@ -24,6 +24,7 @@ from trainers.report_text import (
     section,
     words,
 )
+from trainers.report_verdict import Verdict, verdict
 
 KINDS = {"vqc": "quantum circuit", "mlp": "classical network"}
 """What an actor of each kind is called."""
@@ -58,14 +59,6 @@ class EvaluationRow(NamedTuple):
     overrides: str
     rounds: str
     cells: tuple[Cell, ...]
-
-
-class Verdict(NamedTuple):
-    """What the intervals of two runs say about one measure."""
-
-    measure: str
-    sentence: str
-    differs: bool
 
 
 class Comparison(NamedTuple):
@@ -143,27 +136,6 @@ def evaluation_row(one: Evaluation) -> EvaluationRow:
     return EvaluationRow(one.source, manner, ", ".join(one.overrides), count(one.round), cells)
 
 
-def verdict(measure: Measure, names: tuple[str, str], scores: tuple[Score, Score]) -> Verdict:
-    """Says what two intervals allow to say.
-
-    Args:
-        measure: What was measured.
-        names: Labels of the two runs.
-        scores: Their means and intervals.
-
-    Returns:
-        A sentence. Only when the intervals do not overlap does it speak of an advantage.
-    """
-    first, second = scores
-    if first.low <= second.high and second.low <= first.high:
-        return Verdict(measure.title, "intervals overlap: no difference shown", False)
-    better = (first.mean - second.mean) * measure.better > 0
-    ahead, behind = (0, 1) if better else (1, 0)
-    high, low = (amount(scores[k].mean, measure.unit) for k in (ahead, behind))
-    sentence = f"intervals do not overlap: advantage {names[ahead]} ({high} against {low})"
-    return Verdict(measure.title, sentence, True)
-
-
 def same_world(first: Record, second: Record) -> bool:
     """Says whether two runs were trained in the same world."""
     return not _world_differences(first, second)
@@ -177,6 +149,11 @@ def first_reached(curve: Sequence[Point], level: float) -> float | None:
 def _headline(run: Run, measure: Measure) -> Score | None:
     headline = run.record.headline
     return headline.scores.get(measure.name) if headline else None
+
+
+def _episodes(run: Run) -> int | None:
+    headline = run.record.headline
+    return headline.episodes if headline else None
 
 
 def _row(run: Run, shown: Sequence[Measure]) -> Row:
@@ -214,10 +191,11 @@ def _verdicts(first: Run, second: Run, shown: Sequence[Measure]) -> Iterator[Ver
     if not same_world(first.record, second.record):
         return
     names = first.label, second.label
+    episodes = _episodes(first), _episodes(second)
     for measure in shown:
         pair = _headline(first, measure), _headline(second, measure)
         if measure.better and pair[0] and pair[1]:
-            yield verdict(measure, names, (pair[0], pair[1]))
+            yield verdict(measure, names, (pair[0], pair[1]), episodes)
 
 
 def _cautions(first: Run, second: Run) -> Iterator[str]:

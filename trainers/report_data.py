@@ -287,11 +287,12 @@ def _in_training(config: dict[str, Any], rounds: tuple[dict[str, Any], ...]) -> 
 
 
 def _ranked(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Latest parameters first, then most episodes; a file of its own before the log."""
+    """Latest parameters first, then most episodes, then the one that training itself ended with."""
     latest = max((one.round or 0 for one in evaluations), default=0)
 
-    def key(one: Evaluation) -> tuple[int, int, bool, str]:
+    def key(one: Evaluation) -> tuple[int, int, bool, bool, str]:
         known = latest if one.round is None else one.round
-        return known, one.episodes or 0, one.source != "metrics.jsonl", one.source
+        by_rank = (one.source != "eval/final.json", one.source == "metrics.jsonl")
+        return (-known, -(one.episodes or 0), *by_rank, one.source)
 
-    return sorted(evaluations, key=key, reverse=True)
+    return sorted(evaluations, key=key)

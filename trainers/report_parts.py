@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from trainers.report_chart import Chart
@@ -32,7 +32,7 @@ ROLES = {
 """What the parameters of each role are called."""
 
 _PHASES = {"collect": "collecting", "learn": "learning", "federate": "federating"}
-_CIRCUIT = ("qubits", "depth", "gates", "parameters", "path", "why")
+_CIRCUIT = ("qubits", "depth", "gates", "parameters", "path")
 
 
 class Segment(NamedTuple):
@@ -47,6 +47,7 @@ class Bar(NamedTuple):
     """A bar made of parts."""
 
     label: str
+    tone: int
     total: str
     segments: tuple[Segment, ...]
 
@@ -60,11 +61,11 @@ class Parameters(NamedTuple):
 
 
 class CircuitPart(NamedTuple):
-    """The circuit of one group: facts, what else is known, and its drawing."""
+    """The circuit of one group: facts, why it runs on the path that it does, and its drawing."""
 
     group: str
     facts: tuple[tuple[str, str], ...]
-    why: str
+    reason: str
     drawing: str
 
 
@@ -94,13 +95,10 @@ def communication(record: Record) -> list[Exchanged]:
 
 def times(runs: Sequence[Run]) -> list[Bar]:
     """Says where each run's time went; all bars have one scale."""
-    spent = [(run.label, _spent(run.record)) for run in runs]
-    longest = max((sum(parts.values()) for _, parts in spent), default=0.0)
-    if longest <= 0:
-        return []
-    return [
-        _bar(label, parts, longest, seconds) for label, parts in spent if sum(parts.values()) > 0
-    ]
+    spent = [(run, _spent(run.record)) for run in runs]
+    timed = [(run, parts) for run, parts in spent if sum(parts.values()) > 0]
+    longest = max((sum(parts.values()) for _, parts in timed), default=0.0)
+    return [_bar(run.label, run.tone, parts, longest, seconds) for run, parts in timed]
 
 
 def versions(record: Record) -> list[tuple[str, str]]:
@@ -140,9 +138,10 @@ def _parameters(name: str, group: dict[str, Any]) -> Parameters:
     own = roles or {"all": number(actor.get("parameters")) or 0.0}
     other = {"all": number(twin.get("parameters")) or 0.0}
     widest = max(sum(own.values()), sum(other.values())) or 1.0
-    bars = [_bar(kind_of(actor.get("kind")), own, widest, count)]
+    bars = [_bar(kind_of(actor.get("kind")), 0, own, widest, count)]
     if sum(other.values()):
-        bars.append(_bar(f"its twin, a {kind_of(twin.get('kind'))}", other, widest, count))
+        label = f"its twin, a {kind_of(twin.get('kind'))}"
+        bars.append(_bar(label, 1, other, widest, count))
     return Parameters(words(name), tuple(bars), tuple(_counted(group, own, other)))
 
 
@@ -167,14 +166,14 @@ def _counted(
 
 
 def _circuit(name: str, circuit: dict[str, Any]) -> CircuitPart:
-    rest = [key for key in circuit if key not in (*_CIRCUIT, "drawing")]
-    facts = [(key, circuit[key]) for key in (*_CIRCUIT[:-1], *rest) if key in circuit]
+    rest = [key for key in circuit if key not in (*_CIRCUIT, "reason", "drawing")]
+    facts = [(key, circuit[key]) for key in (*_CIRCUIT, *rest) if key in circuit]
     shown = [(words(key.replace("_", " "), 40).capitalize(), _plain(value)) for key, value in facts]
     drawing = circuit.get("drawing")
     return CircuitPart(
         words(name),
         tuple(shown),
-        words(circuit["why"], 400) if circuit.get("why") else "",
+        words(circuit["reason"], 400) if circuit.get("reason") else "",
         drawing if isinstance(drawing, str) else "",
     )
 
@@ -191,6 +190,7 @@ def _exchanged(record: Record, name: str) -> Exchanged:
     clients = listed(record.groups.get(name), "agents")
     took, rejected = (record.measured(f"{start}/{key}") for key in ("participants", "rejected"))
     rows = [
+        ("What travels", words(at(record.config, "federation", "share"))),
         ("Up to the server", _traffic(record.measured(f"{start}/bytes_up"))),
         ("Down to the clients", _traffic(record.measured(f"{start}/bytes_down"))),
         ("Took part", f"{_range(took)} clients in a round"),
@@ -222,8 +222,14 @@ def _spent(record: Record) -> dict[str, float]:
     return parts | {"evaluating and the rest": max(rest, 0.0)}
 
 
-def _bar(label: str, parts: dict[str, float], widest: float, write: Any) -> Bar:
+def _bar(
+    label: str,
+    tone: int,
+    parts: dict[str, float],
+    widest: float,
+    write: Callable[[float], str],
+) -> Bar:
     segments = tuple(
         Segment(name, write(value), round(100 * value / widest, 2)) for name, value in parts.items()
     )
-    return Bar(label, write(sum(parts.values())), segments)
+    return Bar(label, tone, write(sum(parts.values())), segments)

@@ -28,7 +28,8 @@ class Measure(NamedTuple):
         name: As in the metrics, without ``episode/`` or ``eval/``.
         title: For people.
         unit: How it is written.
-        better: 1 when more is better, -1 when less is, 0 when neither is.
+        better: 1 when more is better, -1 when less is, 0 when neither is: the time to goal counts
+            only those that arrive, so a team that loses its slow drones looks fast.
     """
 
     name: str
@@ -41,7 +42,7 @@ MEASURES = (
     Measure("success", "Success", "share", 1),
     Measure("collision", "Collision", "share", -1),
     Measure("return", "Return", "number", 1),
-    Measure("time_to_goal", "Time to goal", "seconds", -1),
+    Measure("time_to_goal", "Time to goal", "seconds", 0),
     Measure("length", "Episode length", "steps", 0),
 )
 """What a report shows about episodes, most important first."""

@@ -125,7 +125,7 @@ def _learned(record: Record) -> str:
     who = plural(members, noun) if members else f"A team of {noun}s"
     minds = " and ".join(dict.fromkeys(_mind(group) for group in groups.values()))
     apart = sum(int(number(group.get("models")) or 0) for group in groups.values())
-    verb = "learned" if record.status.get("state") == "finished" else "began to learn"
+    verb = "trained" if record.status.get("state") == "finished" else "began to train"
     aim = " to reach their goals" if noun == "drone" else ""
     where = f"{aim} in {words(world)}" if world else ""
     return f"{who}, {_owned(minds, apart, members)} {verb}{where}, {_sharing_in_words(record)}."

@@ -15,6 +15,7 @@ import numpy as np
 import pennylane as qp
 import torch
 
+from qmarl.circuits.diagonal import axis_angle
 from qmarl.circuits.observables import convert_measurements
 from qmarl.circuits.program import Angle, FixedGate, Gate, Program, Rotation
 from qmarl.circuits.recorder import CompileError, Recorder
@@ -124,16 +125,8 @@ def _angle(symbol: Symbol, op: Any) -> Angle:
 
 def _fixed_rotation(wire: int, matrix: Array) -> Rotation:
     """A fixed one-qubit gate as a rotation, up to its global phase."""
-    special = matrix / np.sqrt(complex(np.linalg.det(matrix)))
-    cosine = np.trace(special).real / 2
-    vector = np.array(
-        [-special[1, 0].imag, special[1, 0].real, (special[1, 1] - special[0, 0]).imag / 2]
-    )
-    sine = float(np.linalg.norm(vector))
-    x, y, z = vector / sine if sine > 1e-15 else (0.0, 0.0, 1.0)
-    return Rotation(
-        wire, (float(x), float(y), float(z)), Angle(0.0, 2 * float(np.arctan2(sine, cosine)))
-    )
+    axis, angle = axis_angle(matrix)
+    return Rotation(wire, axis, Angle(0.0, angle))
 
 
 def _verify(

@@ -63,6 +63,26 @@ def turn(bound: BoundSlot, features: Array) -> Turn:
     return Turn(np.cos(half), np.sin(half))
 
 
+def phases(bound: BoundSlot, features: Array) -> Array:
+    """Diagonals ``(L, 2**n, A, B)`` of layers of RZ, each divided by its first entry."""
+    angle = features[bound.slot.feature]
+    angle *= bound.slope
+    if bound.half_offset is not None:
+        angle += 2 * bound.half_offset
+    layers, qubits = angle.shape[:2]
+    factors = np.empty(angle.shape, np.result_type(angle, 1j))
+    np.cos(angle, out=factors.real)
+    np.sin(angle, out=factors.imag)
+    result = np.empty((layers, 2**qubits, *angle.shape[2:]), factors.dtype)
+    result[:, 0] = 1
+    for wire in range(qubits):
+        half = 2**wire
+        np.multiply(
+            result[:, :half], factors[:, None, qubits - 1 - wire], out=result[:, half : 2 * half]
+        )
+    return result
+
+
 def first_columns(
     slots: Sequence[BoundSlot], turns: Sequence[Turn], links: Sequence[Array | None]
 ) -> Array:
@@ -166,6 +186,12 @@ def bloch_vectors(psi: Array, mu: Array, signs: Array) -> Array:
         np.add(crossed[:, 0].imag, crossed[:, 1].imag, out=result[0, :, wire])
         np.subtract(crossed[:, 1].real, crossed[:, 0].real, out=result[1, :, wire])
     return result
+
+
+def diagonal_gradient(psi: Array, mu: Array, signs: Array) -> Array:
+    """Derivative ``Im(lam^dag Z_q psi)`` ``(L, n, A, B)`` by the angles of layers of RZ."""
+    same = (mu * psi).imag.reshape(*psi.shape[:2], -1)
+    return np.asarray((signs @ same).reshape(len(psi), len(signs), *psi.shape[2:]))
 
 
 def turn_back(slot: Slot, angle: Turn, bloch: Array) -> Array:

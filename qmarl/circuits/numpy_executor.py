@@ -20,13 +20,15 @@ from qmarl.circuits.data_layers import (
     apply_layer,
     bind_slot,
     bloch_vectors,
+    diagonal_gradient,
     first_columns,
     full_matrices,
+    phases,
     product_state,
     turn,
     turn_back,
 )
-from qmarl.circuits.plan import FreeLayer, Plan, Run, Slot
+from qmarl.circuits.plan import FreeLayer, Plan, Run
 from qmarl.circuits.runs import (
     DenseRun,
     Kronecker,
@@ -80,6 +82,7 @@ class Bound:
         agents: Length of the agent axis.
         chains: Every free product.
         slots: Data rotations.
+        distinct: Those of distinct layers, where layers are diagonal.
         links: Free products between them, None where all are identities.
         initial: The run before the first data layer.
         initial_states: States that its gradient wants.
@@ -92,6 +95,7 @@ class Bound:
     agents: int
     chains: BoundChains
     slots: tuple[BoundSlot, ...]
+    distinct: tuple[BoundSlot, ...]
     links: tuple[BoundLink | None, ...]
     initial: BoundRun
     initial_states: tuple[Array, ...]
@@ -105,7 +109,7 @@ class Trace(NamedTuple):
     Attributes:
         features: ``(F, A, B)``.
         turns: Half-angle cosines and sines of each slot.
-        unitaries: ``(L, n, 2, 2, A, B)``.
+        unitaries: ``(L, n, 2, 2, A, B)``; of diagonal layers the diagonals ``(U, 2**n, A, B)``.
         states: ``(L, 2**n, A, B)`` after each data layer.
         run_states: States inside each run that was not fused.
         final: ``(2**n, A, B)`` that was measured.
@@ -156,6 +160,7 @@ def bind(plan: Plan, weights: Array, batch: int, dtype: npt.DTypeLike) -> Bound:
         agents=len(weights),
         chains=chains,
         slots=tuple(bind_slot(slot, weights, real) for slot in plan.data.slots),
+        distinct=tuple(bind_slot(slot, weights, real) for slot in plan.data.distinct),
         links=tuple(_link(chains.products, numbers, real, work) for numbers in plan.data.links),
         initial=initial,
         initial_states=states,
@@ -218,22 +223,33 @@ def forward(bound: Bound, inputs: Array) -> tuple[Array, list[Trace]]:
 
 def _forward_chunk(bound: Bound, inputs: Array) -> tuple[Array, Trace]:
     features = np.ascontiguousarray(np.moveaxis(inputs, -1, 0))
-    turns = tuple(turn(slot, features) for slot in bound.slots)
-    links = [None if link is None else link.matrices for link in bound.links]
-    columns = first_columns(bound.slots, turns, links)
-    unitaries = full_matrices(columns)
+    turns, unitaries = _data_unitaries(bound, features)
     psi = bound.start
     states = np.empty((len(bound.runs), len(psi), *features.shape[1:]), psi.dtype)
     inside = []
     for k, run in enumerate(bound.runs):
-        if k == 0 and not bound.plan.initial:
-            states[0] = product_state(columns[:, 0])
-        else:
-            states[k] = apply_layer(unitaries[k], bound.plan.data.wires[k], psi)
+        states[k] = _data_layer(bound, unitaries, k, psi)
         psi, kept = _apply_run(run, states[k])
         inside.append(kept)
     trace = Trace(features, turns, unitaries, states, tuple(inside), psi)
     return _measure(bound, psi), trace
+
+
+def _data_unitaries(bound: Bound, features: Array) -> tuple[tuple[Turn, ...], Array]:
+    if bound.plan.data.diagonal:
+        return (), phases(bound.distinct[0], features)
+    turns = tuple(turn(slot, features) for slot in bound.slots)
+    links = [None if link is None else link.matrices for link in bound.links]
+    return turns, full_matrices(first_columns(bound.slots, turns, links))
+
+
+def _data_layer(bound: Bound, unitaries: Array, k: int, psi: Array) -> Array:
+    data = bound.plan.data
+    if data.diagonal:
+        return np.asarray(unitaries[data.rows[k]] * psi)
+    if k == 0 and not bound.plan.initial:
+        return product_state(unitaries[0, :, :, 0])
+    return apply_layer(unitaries[k], data.wires[k], psi)
 
 
 def _apply_run(run: BoundRun, psi: Array) -> tuple[Array, tuple[Array, ...]]:
@@ -295,15 +311,26 @@ def _backward_chunk(
     mu = _measured_gradient(bound, trace.final, gradient)
     mus = np.empty_like(trace.states)
     for k in range(len(bound.runs) - 1, -1, -1):
-        mus[k] = mu = _pull_run(
-            bound.runs[k], trace.states[k], trace.run_states[k], mu, sums.chains
-        )
+        mus[k] = _pull_run(bound.runs[k], trace.states[k], trace.run_states[k], mu, sums.chains)
         if k or bound.initial.kron:
-            mu = apply_layer(trace.unitaries[k].swapaxes(1, 2), bound.plan.data.wires[k], mu)
+            mu = _pull_data_layer(bound, trace.unitaries, k, mus[k])
     if bound.initial.kron:
         sums.start[...] += mu.sum(-1, keepdims=True)
-    vectors = bloch_vectors(trace.states, mus, _signs(bound.plan.qubits).astype(bound.dtype))
-    return _pull_slots(bound, trace, vectors, sums, need_inputs)
+    signs = _signs(bound.plan.qubits).astype(bound.dtype)
+    inputs = np.zeros(trace.features.shape, bound.dtype) if need_inputs else None
+    if bound.plan.data.diagonal:
+        derivative = diagonal_gradient(trace.states, mus, signs)
+        _add_slot(bound.slots[0], derivative, trace.features, sums, inputs)
+    else:
+        _pull_slots(bound, trace, bloch_vectors(trace.states, mus, signs), sums, inputs)
+    return inputs
+
+
+def _pull_data_layer(bound: Bound, unitaries: Array, k: int, mu: Array) -> Array:
+    data = bound.plan.data
+    if data.diagonal:
+        return np.asarray(unitaries[data.rows[k]] * mu)
+    return apply_layer(unitaries[k].swapaxes(1, 2), data.wires[k], mu)
 
 
 def _measured_gradient(bound: Bound, psi: Array, gradient: Array) -> Array:
@@ -327,21 +354,16 @@ def _pull_run(
 
 
 def _pull_slots(
-    bound: Bound, trace: Trace, vectors: Array, sums: Gradients, need_inputs: bool
-) -> Array | None:
+    bound: Bound, trace: Trace, vectors: Array, sums: Gradients, inputs: Array | None
+) -> None:
     """Turns gradient vectors ``(3, L, n, A, B)`` back through the chains, slot by slot."""
-    inputs = np.zeros(trace.features.shape, bound.dtype) if need_inputs else None
     for k in range(len(bound.slots) - 1, -1, -1):
         vectors = _pull_link(bound.links[k + 1], vectors, sums.chains)
-        slot = bound.slots[k].slot
-        derivative = angle_gradient(slot, vectors)
-        _add_scalings(slot, derivative, trace.features, sums.weights)
-        if inputs is not None:
-            np.add.at(inputs, slot.feature, derivative * bound.slots[k].slope)
+        slot = bound.slots[k]
+        _add_slot(slot, angle_gradient(slot.slot, vectors), trace.features, sums, inputs)
         if k or bound.links[0] is not None:
-            vectors = turn_back(slot, trace.turns[k], vectors)
+            vectors = turn_back(slot.slot, trace.turns[k], vectors)
     _pull_link(bound.links[0], vectors, sums.chains)
-    return inputs
 
 
 def _pull_link(link: BoundLink | None, vectors: Array, chains: Array) -> Array:
@@ -357,13 +379,17 @@ def _pull_link(link: BoundLink | None, vectors: Array, chains: Array) -> Array:
     return result
 
 
-def _add_scalings(slot: Slot, derivative: Array, features: Array, weights: Array) -> None:
-    """Adds the gradient of the trainable factors of a slot's angles."""
-    if not slot.trained.any():
-        return
-    summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
-    scaled = summed[slot.trained] * slot.factor[slot.trained][:, None]
-    np.add.at(weights, slot.weight[slot.trained], scaled)
+def _add_slot(
+    bound: BoundSlot, derivative: Array, features: Array, sums: Gradients, inputs: Array | None
+) -> None:
+    """Adds the gradient of a slot's angles ``(L, n, A, B)`` to its scalings' and inputs'."""
+    slot = bound.slot
+    if slot.trained.any():
+        summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
+        scaled = summed[slot.trained] * slot.factor[slot.trained][:, None]
+        np.add.at(sums.weights, slot.weight[slot.trained], scaled)
+    if inputs is not None:
+        np.add.at(inputs, slot.feature, derivative * bound.slope)
 
 
 def _signs(qubits: int) -> Array:

@@ -135,7 +135,7 @@ class Program:
     @cached_property
     def plan(self) -> Plan:
         """The program lowered to arrays, made when it is first asked for."""
-        from qmarl.circuits.plan import lower  # plans are made of programs: a circle at import
+        from qmarl.circuits.lowering import lower  # plans are made of programs: a circle at import
 
         return lower(self)
 

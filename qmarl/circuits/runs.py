@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qmarl.circuits.plan import FreeLayer, Monomial, Run
+from qmarl.circuits.plan import FreeLayer, Full, Monomial, Run
 from qmarl.types import Array
 
 Kronecker = dict[int, tuple[Array, ...]]
@@ -70,6 +70,8 @@ def forward_run(run: Run, kron: Kronecker, psi: Array) -> tuple[Array, tuple[Arr
             states.append(psi)
         elif isinstance(step, Monomial):
             psi = apply_monomial(step, psi)
+        elif isinstance(step, Full):
+            psi = apply_full(step.matrix, psi)
         else:
             psi = apply_block(step.matrix, step.wires, psi)
     return psi, tuple(states)
@@ -101,6 +103,8 @@ def backward_run(
                 mu = apply_group(matrix.swapaxes(-1, -2), wire, len(chains), mu)
         elif isinstance(step, Monomial):
             mu = pull_monomial(step, mu)
+        elif isinstance(step, Full):
+            mu = apply_full(step.matrix.T, mu)
         else:
             mu = apply_block(step.matrix.T, step.wires, mu)
     return mu
@@ -136,6 +140,15 @@ def pull_monomial(step: Monomial, mu: Array) -> Array:
     result = np.empty_like(mu)
     result[step.order] = mu
     return result
+
+
+def apply_full(matrix: Array, psi: Array) -> Array:
+    """Applies one fixed matrix ``(2**n, 2**n)`` for all agents; a real one as a real product."""
+    if np.iscomplexobj(matrix):
+        return np.asarray(matrix.astype(psi.dtype) @ psi.reshape(len(psi), -1)).reshape(psi.shape)
+    real = psi.real.dtype
+    product = matrix.astype(real) @ np.ascontiguousarray(psi).view(real).reshape(len(psi), -1)
+    return np.asarray(product.view(psi.dtype).reshape(psi.shape))
 
 
 def _phased(phase: Array, psi: Array) -> Array:

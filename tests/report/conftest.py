@@ -45,10 +45,10 @@ def model(kind: str = "vqc") -> dict[str, Any]:
         described["circuit"] = {
             "qubits": 4,
             "depth": 33,
-            "gates": 124,
+            "gates": {"RZ": 52, "RY": 36, "CZ": 16, "RX": 20},
             "parameters": 108,
             "path": "program",
-            "why": "every gate fits the normal form; checked against PennyLane to 1e-10",
+            "reason": "fused, and verified against default.qubit",
             "drawing": DRAWING,
         }
     return {"all": described}

@@ -74,9 +74,9 @@ def test_any_file_may_be_missing(make_run: Make, name: str) -> None:
     assert (f"{name} is missing" in html) is lost
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"[1, 2", b"[]", b"{}", b"null", b"7"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"[1, 2", b"[]", b"{}"])
 def test_any_file_may_be_damaged(make_run: Make, content: bytes) -> None:
-    run = make_run()
+    run = make_run(rounds=25)
     for name in FILES:
         before = (run / name).read_bytes()
         (run / name).write_bytes(content)

@@ -106,13 +106,15 @@ def test_the_circuit_is_drawn_as_it_is_with_its_path_and_why(make_run: Make) -> 
     )
     text = page_of(path).text["circuit"]
     assert "program" in text
-    assert described["why"] in text
+    assert "RZ 52, RY 36, CZ 16, RX 20" in text
+    assert described["reason"] in text
 
 
 def test_communication_and_time_add_up(make_run: Make) -> None:
     page = page_of(write_report(make_run()))
     shared, time = page.text["communication"], page.text["time"]
     assert "joined by fedadam" in shared
+    assert "What travels actor.*" in shared
     assert "5.00\u202fkB a round, 500\u202fkB in all" in shared
     assert "5.20\u202fkB a round, 520\u202fkB in all" in shared
     assert "3 clients in a round" in shared
@@ -171,13 +173,43 @@ def test_intervals_that_touch_overlap(make_run: Make) -> None:
 
 def test_only_intervals_apart_speak_of_an_advantage(make_run: Make) -> None:
     classical = make_run("classical", kind="mlp")
-    with_scores(classical, success=(0.8, 0.75, 0.85), collision=(0.001, 0.0, 0.002))
-    quantum = with_scores(make_run(), collision=(0.02, 0.01, 0.03))
+    with_scores(classical, success=(0.8, 0.75, 0.85), collision=(0.01, 0.0, 0.025))
+    quantum = with_scores(make_run(), collision=(0.1, 0.07, 0.14))
     text = page_of(write_report(quantum, [classical])).text["comparison"]
     better = "advantage quantum circuit (185 parameters) (96.0\u202f% against 80.0\u202f%)"
     assert f"intervals do not overlap: {better}" in text
-    fewer = "advantage classical network (187 parameters) (0.1\u202f% against 2.0\u202f%)"
+    fewer = "advantage classical network (187 parameters) (1.0\u202f% against 10.0\u202f%)"
     assert f"intervals do not overlap: {fewer}" in text
+
+
+def test_few_episodes_that_all_end_alike_show_no_difference(make_run: Make) -> None:
+    quantum, classical = make_run(), make_run("classical", kind="mlp")
+    with_scores(quantum, success=(0.0, 0.0, 0.0))  # as the bootstrap has it
+    with_scores(classical, success=(0.2, 0.05, 0.4))
+    name = "eval/seed1000-episodes200-greedy.json"
+    change(quantum, name, {"episodes": 20})
+    change(classical, name, {"episodes": 20})
+    for run in (quantum, classical):
+        lines = (run / "metrics.jsonl").read_text().splitlines()[:99]  # without its own evaluation
+        (run / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    page = page_of(write_report(quantum, [classical]))
+    assert "widened to Wilson's: no difference shown" in page.text["comparison"]
+    assert "advantage" not in page.everything.lower()
+    change(quantum, name, {"episodes": 2000})
+    change(classical, name, {"episodes": 2000})
+    assert "advantage classical" in page_of(write_report(quantum, [classical])).everything
+
+
+def test_the_evaluation_that_ended_the_training_speaks_before_its_equals(make_run: Make) -> None:
+    run = make_run()
+    scores = json.loads((run / "eval/seed1000-episodes200-greedy.json").read_text())
+    luck = {"mean": 1.0, "low": 1.0, "high": 1.0}
+    (run / "eval/final.json").write_text(json.dumps(scores))
+    (run / "eval/seed5-episodes200-greedy.json").write_text(json.dumps(scores | {"success": luck}))
+    assert "96.0\u202f%" in page_of(write_report(run)).text[""]
+    many = scores | {"success": luck, "episodes": 500}
+    (run / "eval/seed5-episodes500-greedy.json").write_text(json.dumps(many))
+    assert "On 500 held-out episodes" in page_of(write_report(run)).text[""]
 
 
 def test_runs_side_by_side_are_named_drawn_and_told_apart(make_run: Make) -> None:
