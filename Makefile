@@ -22,7 +22,7 @@ STAMP := .venv/.installed-$(TORCH)
 ENV_cpu := UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" UV_HTTP_TIMEOUT=$${UV_HTTP_TIMEOUT:-60}
 ENV_cuda := UV_FIND_LINKS= PIP_FIND_LINKS=
 WHAT := -c constraints.txt -e ".[dev]"
-UV := $(ENV_$(TORCH)) $(BIN)/uv pip install -q --python $(BIN)/python
+UV := $(ENV_$(TORCH)) $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python
 
 .PHONY: setup train test lint clean
 

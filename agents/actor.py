@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
-from qmarl.circuits.builtin import CircuitConfig
 
 from agents.baseline import twin_widths
 from agents.networks import mlp_layout, parameter_count
+from qmarl.circuits.builtin import CircuitConfig
 from qmarl.config import Section
 from qmarl.types import Array, Layout, Params
 

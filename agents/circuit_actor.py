@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qmarl.circuits.builtin import CircuitConfig
 
 from agents.actor import ActorConfig
 from qmarl.circuits import Circuit, Program, build_circuit
+from qmarl.circuits.builtin import CircuitConfig
 from qmarl.types import Array, Layout, ParameterSpec, Params
 
 if TYPE_CHECKING:

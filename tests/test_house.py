@@ -155,3 +155,22 @@ def test_the_documents_name_every_command() -> None:
     wanted += [f"qmarl config {call.__name__}" for call in sub if call]
     missing = [command for command in wanted if command not in text]
     assert not missing
+
+
+REGISTRIES = [
+    ("qmarl.circuits.encoding", "ENCODINGS"),
+    ("qmarl.circuits.ansatz", "ANSATZES"),
+    ("qmarl.circuits.readout", "READOUTS"),
+    ("qmarl.federated.aggregators", "AGGREGATORS"),
+    ("envs.registry", "ENVS"),
+]
+
+
+@pytest.mark.parametrize(("module", "registry"), REGISTRIES)
+def test_every_registered_name_is_tested_and_documented(module: str, registry: str) -> None:
+    names = getattr(importlib.import_module(module), registry)
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    documents = "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    # A test may name each one, or go through the whole registry.
+    assert registry in tests or not [n for n in names if f'"{n}"' not in tests]
+    assert not [name for name in names if name not in documents]

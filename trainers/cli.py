@@ -14,6 +14,7 @@ import typer
 
 from qmarl.errors import QmarlError
 from trainers.cli_config import CONFIG_HELP, OVERRIDES_HELP, config_app
+from trainers.interrupt import RunInterruptedError
 from trainers.progress import Progress, make_progress
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ def main() -> None:
     """
     try:
         app()
-    except QmarlError as error:
+    except (QmarlError, RunInterruptedError) as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)

@@ -16,8 +16,9 @@ from qmarl.federated.config import FederationConfig
 from trainers.algorithms.ppo import PPOConfig
 from trainers.distributed import ExecutorConfig
 from trainers.logger import LoggingConfig
+from trainers.shipped import shipped_configs
 
-PRESETS = Path(__file__).parent.parent / "configs" / "presets"
+PRESETS = shipped_configs() / "presets"
 
 
 class EvaluationConfig(Section):

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qmarl.errors import QmarlError
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class RunInterruptedError(QmarlError):
+class RunInterruptedError(BaseException):
     """A signal ended the run after its last complete round was kept.
+
+    No :class:`Exception`, so that no world or library that catches those takes a signal for its
+    own failure.
 
     Args:
         number: The signal.

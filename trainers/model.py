@@ -36,10 +36,7 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
             "parameters": parameter_count(actor.layout),
             "by_role": by_role(actor.layout),
         },
-        "twin": {
-            "kind": "mlp" if config.kind == "vqc" else "vqc",
-            "parameters": twin_parameter_count(config, inputs, actions),
-        },
+        "twin": _twin(config, inputs, actions),
         "critic": {
             "kind": "central" if learner.critic.central else "local",
             "sizes": list(learner.critic.sizes),
@@ -53,6 +50,13 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
     return described
 
 
+def _twin(config: ActorConfig, inputs: int, actions: int) -> dict[str, Any] | None:
+    if config.kind == "mlp" and config.hidden is not None:
+        return None  # widths of one's own match no circuit; none need even fit this world
+    kind = "mlp" if config.kind == "vqc" else "vqc"
+    return {"kind": kind, "parameters": twin_parameter_count(config, inputs, actions)}
+
+
 def headline(config: ExperimentConfig, model: Mapping[str, Any]) -> dict[str, str]:
     """Short facts by label, to show before training.
 
@@ -64,9 +68,10 @@ def headline(config: ExperimentConfig, model: Mapping[str, Any]) -> dict[str, st
     facts = {"world": f"{config.env.id}, {config.env.num_envs} copies"}
     for name, group in model.items():
         actor, twin, critic = group["actor"], group["twin"], group["critic"]
+        beside = f" ({twin['kind']} twin: {twin['parameters']})" if twin else ""
         facts[f"{name}: actor"] = (
             f"{len(group['agents'])} agents, {group['models']} x {actor['kind']} with "
-            f"{actor['parameters']} parameters ({twin['kind']} twin: {twin['parameters']})"
+            f"{actor['parameters']} parameters{beside}"
         )
         facts[f"{name}: critic"] = f"{critic['kind']}, {critic['parameters']} parameters"
     shared = f", {federation.strategy.kind} of {', '.join(federation.share)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ from agents.heads import gumbel, masked
 from envs.flight import record
 from envs.registry import make
 from qmarl import checkpoint as checkpoints
-from qmarl.errors import ConfigurationError
+from qmarl.errors import ConfigurationError, QmarlError
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Array, Params
 from trainers.build import Parts, build, make_rounds
@@ -80,7 +81,7 @@ def _go(
     parts: Parts, executor: Executor, run: RunDirectory, state: TrainingState, console: Progress
 ) -> Path:
     """Trains from ``state`` on with the run directory locked; whatever happens, a state is kept."""
-    config, reached = parts.config, [state]
+    config, reached = parts.config, deque([state], maxlen=1)
     try:
         with run.locked(), _logger(run, config, state) as logger, interruptible():
             model = describe(parts.groups, config.actor)
@@ -92,7 +93,7 @@ def _go(
                 trainer.run(state, reached.append)
                 _finish(run, config)
             except BaseException as error:
-                _leave(run, config, reached[-1], error)
+                _leave(run, config, reached[-1], error, console)
                 raise
     finally:
         executor.close()
@@ -136,14 +137,24 @@ def _keep(run: RunDirectory, config: ExperimentConfig, state: TrainingState, bes
 
 
 def _leave(
-    run: RunDirectory, config: ExperimentConfig, state: TrainingState, error: BaseException
+    run: RunDirectory,
+    config: ExperimentConfig,
+    state: TrainingState,
+    error: BaseException,
+    console: Progress,
 ) -> None:
-    """Keeps the last complete round of a run that ends early, unless its checkpoint is there."""
+    """Keeps the last complete round of a run that ends early, unless its checkpoint is there.
+
+    What fails here is only noted: the user must read the error that ended the run.
+    """
     saved = run.checkpoints / f"step-{state.round:08d}"
-    if not saved.is_dir():
-        _keep(run, config, state, best=False)
     interrupted = isinstance(error, RunInterruptedError)
-    run.set_status("interrupted" if interrupted else "failed", state.round)
+    try:
+        if not saved.is_dir():
+            _keep(run, config, state, best=False)
+        run.set_status("interrupted" if interrupted else "failed", state.round)
+    except (QmarlError, OSError) as second:
+        console.note(f"the end of the run could not be written down: {second}")
 
 
 def _finish(run: RunDirectory, config: ExperimentConfig) -> None:

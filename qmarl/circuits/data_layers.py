@@ -158,10 +158,10 @@ def apply_layer(matrices: Array, wires: Sequence[int], psi: Array) -> Array:
 
 
 def product_state(columns: Array) -> Array:
-    """Tensor product ``(2**n, A, B)`` of one-qubit states ``(2, n, A, B)``."""
-    state = columns[:, 0]
-    for wire in range(1, columns.shape[1]):
-        state = (state[:, None] * columns[:, wire]).reshape(-1, *columns.shape[2:])
+    """Tensor product ``(2**n, A, B)`` of one-qubit states ``(n, 2, A, B)``."""
+    state = columns[0]
+    for column in columns[1:]:
+        state = (state[:, None] * column).reshape(-1, *column.shape[1:])
     return state
 
 

@@ -53,7 +53,7 @@ class Caravan(ParallelEnv):
             raise NotImplementedError
         return np.array([np.nan])
 
-    def reset(self, seed: int | None = None, options: Any = None) -> Any:  # noqa: ARG002
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
         self.clock, self.agents = 0, list(self.possible_agents)
         self.seeds.append(seed)  # the first one is the adapter's look at a first episode
         return self.observe(), {agent: {} for agent in self.agents}

@@ -4,12 +4,11 @@ import torch
 
 from agents.critic import Critic
 from agents.mlp_actor import MLPActor
+from qmarl.types import Trajectory
 from trainers.algorithms.batch import experience
 from trainers.algorithms.minibatches import minibatches
 from trainers.algorithms.ppo import Learner, PPOConfig
 from trainers.algorithms.update import Update
-
-from qmarl.types import Trajectory
 
 
 def random_trajectory(seed=0, steps=12, envs=4, agents=3, state=5):
