@@ -82,14 +82,14 @@ def make_actor(config: ActorConfig, n_observations: int, n_actions: int) -> Acto
     Raises:
         ConfigurationError: The circuit cannot hold that many inputs, or cannot be built.
     """
-    from agents.circuit_actor import CircuitActor
+    from agents.circuit_actor import circuit_actor
     from agents.mlp_actor import MLPActor
 
     if config.kind == "vqc":
-        return CircuitActor(config, n_observations, n_actions)
+        return circuit_actor(config, n_observations, n_actions)
     hidden = config.hidden
     if hidden is None:
-        twin = CircuitActor(config.model_copy(update={"kind": "vqc"}), n_observations, n_actions)
+        twin = circuit_actor(config.model_copy(update={"kind": "vqc"}), n_observations, n_actions)
         hidden = twin_widths(n_observations, n_actions, parameter_count(twin.layout))
     return MLPActor((n_observations, *hidden, n_actions), config.precision)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.actor import ActorConfig
 from qmarl.circuits import Circuit, Program, build_circuit
-from qmarl.circuits.builtin import CircuitConfig
+from qmarl.circuits.builtin import CircuitConfig, circuit_layout, initial_weights
 from qmarl.types import Array, Layout, ParameterSpec, Params
 
 if TYPE_CHECKING:
@@ -74,23 +74,26 @@ class DevicePolicy:
 
 @dataclass(frozen=True)
 class CircuitActor:
-    """A variational quantum circuit with a linear readout.
+    """A variational quantum circuit with a linear readout; make one with :func:`circuit_actor`.
 
-    It travels between processes as its description; each process compiles the circuit once.
+    It travels between processes as its description and its program, so that a worker can act and
+    learn with NumPy and torch alone; a circuit on a device is built anew in each process.
 
     Attributes:
         config: The actor's section.
         n_observations: Numbers that the widest agent sees.
         n_actions: Largest number of actions.
+        program: The compiled circuit, ``None`` where a PennyLane device runs it.
     """
 
     config: ActorConfig
     n_observations: int
     n_actions: int
+    program: Program | None
 
     @property
     def circuit(self) -> Circuit:
-        """The circuit, compiled."""
+        """The circuit, compiled once in each process that asks for it."""
         return _circuit(
             self.config.circuit.model_dump_json(), self.n_observations, self.config.backend
         )
@@ -98,25 +101,29 @@ class CircuitActor:
     @property
     def layout(self) -> Layout:
         """The circuit's angles and scales, and the readout's weights and bias."""
-        observables, actions = self.circuit.n_outputs, self.n_actions
+        observables, actions = self._observables, self.n_actions
         readout = {
             "readout.weight": ParameterSpec((observables, actions), None, "readout"),
             "readout.bias": ParameterSpec((actions,), None, "readout"),
         }
-        return {**self.circuit.layout, **readout}
+        return {**circuit_layout(self.config.circuit, self.n_observations), **readout}
+
+    @property
+    def _observables(self) -> int:
+        return (self.program or self.circuit).n_outputs
 
     @property
     def policy(self) -> Policy:
         """The program if the circuit has one, else the device."""
-        precision, circuit = self.config.precision, self.circuit
-        if circuit.program is not None:
-            return ProgramPolicy(circuit.program, precision)
-        return DevicePolicy(self.config.circuit, circuit.n_inputs, self.config.backend, precision)
+        config = self.config
+        if self.program is not None:
+            return ProgramPolicy(self.program, config.precision)
+        return DevicePolicy(config.circuit, self.n_observations, config.backend, config.precision)
 
     def initial(self, rng: np.random.Generator) -> Params:
         """The circuit's own initial angles and scales, and normal readout weights."""
-        params = self.circuit.initial(rng)
-        observables = self.circuit.n_outputs
+        params = initial_weights(self.config.circuit, self.n_observations, rng)
+        observables = self._observables
         spread = self.config.readout_spread / np.sqrt(observables)
         params["readout.weight"] = rng.normal(0.0, spread, (observables, self.n_actions))
         params["readout.bias"] = np.zeros(self.n_actions)
@@ -126,17 +133,33 @@ class CircuitActor:
         self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
     ) -> torch.Tensor:
         """Logits ``(S, B, N)`` for observations ``(S, B, D)``."""
-        return _logits(self.circuit, params, observations)
+        return _logits(self.program or self.circuit, params, observations)
+
+
+def circuit_actor(config: ActorConfig, n_observations: int, n_actions: int) -> CircuitActor:
+    """Compiles the circuit that ``config`` describes and makes its actor.
+
+    Raises:
+        ConfigurationError: The inputs do not fit on the qubits, or there is no such device.
+    """
+    circuit = _circuit(config.circuit.model_dump_json(), n_observations, config.backend)
+    return CircuitActor(config, n_observations, n_actions, circuit.program)
 
 
 def _logits(
-    circuit: Circuit, params: Mapping[str, torch.Tensor], observations: torch.Tensor
+    circuit: Circuit | Program, params: Mapping[str, torch.Tensor], observations: torch.Tensor
 ) -> torch.Tensor:
     import torch
 
     weights = {name: tensor for name, tensor in params.items() if name not in READOUT}
     weight, bias = (params[name] for name in READOUT)
-    return torch.baddbmm(bias.unsqueeze(-2), circuit(observations, weights), weight)
+    if isinstance(circuit, Program):
+        from qmarl.circuits.torch_function import run_program
+
+        outputs = run_program(circuit, observations, weights)
+    else:
+        outputs = circuit(observations, weights)
+    return torch.baddbmm(bias.unsqueeze(-2), outputs, weight)
 
 
 @lru_cache(maxsize=16)  # compiling takes a second or more; a process needs each circuit once

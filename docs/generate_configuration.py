@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,7 @@ def chosen(default: Any, kinds: int) -> str:
     return f"`{{{tag_of(type(default))}}}`" if kinds > 1 else "its defaults"
 
 
+@cache
 def properties(section: type[BaseModel]) -> dict[str, Any]:
     """Returns the JSON Schemas of a section's keys."""
     schema = section.model_json_schema()

@@ -118,6 +118,8 @@ def evaluate(
         overrides=overrides or [],
         gif=gif,
     )
+    for skipped in scores.get("skipped", ()):
+        typer.echo(f"note: passed over a damaged checkpoint: {skipped}", err=True)
     typer.echo(json.dumps(finite(scores)) if as_json else scores_text(scores))
 
 

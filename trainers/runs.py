@@ -69,7 +69,8 @@ def resume(run: Path, console: Progress) -> Path:
     """
     directory = RunDirectory.open(run)
     config = directory.config(ExperimentConfig)
-    loaded = checkpoints.load(directory.checkpoints)
+    with directory.locked():  # first, because a run in use is told as such, whatever it holds
+        loaded = checkpoints.load(directory.checkpoints)
     for skipped in loaded.skipped:
         console.note(f"passed over a damaged checkpoint: {skipped}")
     directory.probe()
@@ -84,12 +85,12 @@ def _go(
     config, reached = parts.config, deque([state], maxlen=1)
     try:
         with run.locked(), _logger(run, config, state) as logger, interruptible():
-            model = describe(parts.groups, config.actor)
-            run.write_model(model)
-            run.set_status("running", state.round)
-            console.start(config.rounds, headline(config, model))
-            trainer = _trainer(parts, run, executor, logger, console)
             try:
+                model = describe(parts.groups, config.actor)
+                run.write_model(model)
+                run.set_status("running", state.round)
+                console.start(config.rounds, headline(config, model))
+                trainer = _trainer(parts, run, executor, logger, console)
                 trainer.run(state, reached.append)
                 _finish(run, config)
             except BaseException as error:
@@ -196,7 +197,8 @@ def evaluate(
 
     Returns:
         ``return``, ``success``, ``collision`` and what else the world scores, each ``{mean, low,
-        high}`` with a 95 % bootstrap interval over episodes; then how it was obtained.
+        high}`` with a 95 % bootstrap interval over episodes; then how it was obtained, with
+        the damaged checkpoints that were passed over as ``skipped``.
 
     Raises:
         ConfigurationError: An override does not fit the run.
@@ -211,7 +213,8 @@ def evaluate(
     scores = play(config.env, parts.seats, actors, episodes, seed, greedy)
     manner = "greedy" if greedy else "stochastic"
     facts = {"episodes": episodes, "seed": seed, "policy": manner, "round": state.round}
-    result: dict[str, Any] = {**summary(scores), **facts, "overrides": list(overrides)}
+    told = {"overrides": list(overrides), "skipped": list(which.skipped)}
+    result: dict[str, Any] = {**summary(scores), **facts, **told}
     name = name or f"seed{seed}-episodes{episodes}-{manner}"
     directory.write(f"eval/{name}.json", json.dumps(finite(result), indent=1))
     if gif:
