@@ -24,11 +24,11 @@ CONFIG = Path("configs/quickstart.yaml")
 SCORES = Path("benchmarks/scores/quickstart.json")
 VARIANTS = {
     "federated": [],
-    "shared": ["federation.sharing=shared", "federation.strategy=fedavg"],
-    "none": ["federation.sharing=none", "federation.strategy=fedavg"],
+    "shared": ["federation.sharing=shared"],
+    "none": ["federation.sharing=none"],
     "federated-mlp": ["actor.kind=mlp"],
     "federated-4": ["env.drones=4"],
-    "shared-4": ["env.drones=4", "federation.sharing=shared", "federation.strategy=fedavg"],
+    "shared-4": ["env.drones=4", "federation.sharing=shared"],
 }
 
 

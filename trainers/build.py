@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from envs.registry import make
 from qmarl.errors import ConfigurationError
+from qmarl.federated.aggregators import FedAvg
 from qmarl.federated.share import select
 from qmarl.federated.transport import InMemoryChannel
+from qmarl.types import Params
 from trainers.config import ExperimentConfig
 from trainers.distributed import Executor
 from trainers.federation import Federation
-from trainers.groups import Group, make_groups
+from trainers.groups import Group, actor_params, make_groups
 from trainers.rollout import Seat
 from trainers.rounds import AgentRounds, FleetRounds, Rounds
 from trainers.state import TrainingState, initial_state
@@ -28,7 +30,6 @@ class Parts:
         start: Parameters and moments before round 0.
         federations: The federated layer of each group, empty with ``sharing: none``.
         rollout_steps: Length of a rollout.
-        n_actions: Largest number of actions of any agent.
     """
 
     config: ExperimentConfig
@@ -36,12 +37,29 @@ class Parts:
     start: TrainingState
     federations: dict[str, Federation]
     rollout_steps: int
-    n_actions: int
 
     @property
     def seats(self) -> dict[str, Seat]:
         """The acting half of every group."""
         return {name: group.seat for name, group in self.groups.items()}
+
+    def sites(self, params: Mapping[str, Params]) -> list[dict[str, Params]]:
+        """The actors' parameters of each team: one, or one for every fleet.
+
+        Args:
+            params: All parameters of every group, ``(S, ...)``.
+        """
+        actors = {name: actor_params(arrays) for name, arrays in params.items()}
+        fleets = self.config.federation.fleets
+        if fleets is None:
+            return [actors]
+        return [
+            {
+                name: {array: values[fleet : fleet + 1] for array, values in arrays.items()}
+                for name, arrays in actors.items()
+            }
+            for fleet in range(fleets)
+        ]
 
 
 def build(config: ExperimentConfig) -> Parts:
@@ -67,7 +85,7 @@ def build(config: ExperimentConfig) -> Parts:
             f"env.rollout_steps: {steps} is below the {spec.max_steps} steps of an episode of "
             f"'{spec.name}'; worlds start anew every round, so its end would never be seen"
         )
-    return Parts(config, groups, start, federations, steps, max(spec.action_counts))
+    return Parts(config, groups, start, federations, steps)
 
 
 def one_model(config: ExperimentConfig) -> bool:
@@ -80,7 +98,9 @@ def _federations(
 ) -> dict[str, Federation]:
     if config.federation.sharing == "none":
         return {}
-    channel = InMemoryChannel()
+    federation, channel = config.federation, InMemoryChannel()
+    if federation.sharing == "shared":  # one client: its update is taken as it is
+        federation = federation.model_copy(update={"strategy": FedAvg()})
     federations = {}
     for name, group in groups.items():
         _refuse_central(config, group)
@@ -89,7 +109,7 @@ def _federations(
             group.clients,
             group.learner.layout,
             start.params[name],
-            config.federation,
+            federation,
             channel,
         )
     return federations

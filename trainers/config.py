@@ -26,7 +26,7 @@ class EvaluationConfig(Section):
 
     every: int = Field(25, ge=0)
     """Rounds between evaluations; 0: only at the end."""
-    episodes: int = Field(64, ge=1)
+    episodes: int = Field(200, ge=1)
     """Held-out episodes of each evaluation during training."""
     final_episodes: int = Field(200, ge=1)
     """Held-out episodes of the evaluation at the end."""

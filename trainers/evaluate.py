@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.heads import gumbel, masked
+from agents.heads import gumbel
 from envs.registry import EnvConfig, make
 from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
@@ -15,11 +15,18 @@ from qmarl.types import Array, Params
 from trainers.rollout import Seat, Team, join_episodes
 from trainers.statistics import Interval, bootstrap
 
+if TYPE_CHECKING:
+    from envs.world import Step
+
+
+Site = Mapping[str, Params]
+"""Every group's actors' parameters at one site, with a leading stack axis."""
+
 
 def play(
     env: EnvConfig,
     seats: Mapping[str, Seat],
-    params: Mapping[str, Params],
+    sites: Sequence[Site],
     episodes: int,
     seed: int,
     greedy: bool,
@@ -29,7 +36,7 @@ def play(
     Args:
         env: The env section.
         seats: The groups by name.
-        params: Their actors' parameters, with a leading stack axis.
+        sites: Who flies: one team, or one for each fleet; they share the worlds out evenly.
         episodes: Number of worlds.
         seed: Seed of the held-out worlds; training never uses the same streams.
         greedy: Whether the likeliest action is taken.
@@ -40,43 +47,65 @@ def play(
     Raises:
         RunError: A world did not end its episode in its own time.
     """
+    shares = np.array_split(np.arange(episodes), len(sites))
+    parts = [
+        _play_site(env, Team(seats, site), len(share), int(share[0]), seed, greedy)
+        for site, share in zip(sites, shares, strict=True)
+        if len(share)
+    ]
+    return join_episodes(parts)
+
+
+def _play_site(
+    env: EnvConfig, team: Team, episodes: int, first_env: int, seed: int, greedy: bool
+) -> dict[str, Array]:
     world = make(env, episodes)
+    tally = _Tally(episodes, len(world.spec.agents))
+    rng = stream(seed, "evaluate", "act", first_env)
     try:
-        team = Team(seats, params, max(world.spec.action_counts))
-        view = world.reset(held_out(seed))
-        rng = stream(seed, "evaluate", "act")
-        returns, open_ = np.zeros(view.alive.shape), np.ones(episodes, bool)
-        scores: list[dict[str, Array]] = []
-        for t in range(world.spec.max_steps):
-            logits = masked(team.logits(view.observations), view.action_mask)
+        view = world.reset(held_out(seed), first_env)
+        for _ in range(world.spec.max_steps):
+            logits = team.logits(view)
             noise = 0.0 if greedy else gumbel(rng, logits.shape)
             step = world.step((logits + noise).argmax(-1))
-            returns += step.rewards * open_[:, None]
-            if (done := np.flatnonzero(step.ended & open_)).size:
-                scores.append(_scores(done, t + 1, returns, step.outcomes))
-                open_[done] = False
-            if not open_.any():
-                break
             view = step.view
+            tally.add(step)
+            if not tally.open.any():
+                return tally.scores()
     finally:
         world.close()
-    if open_.any():
-        raise RunError(f"env: {open_.sum()} episodes of '{world.spec.name}' did not end in time")
-    joined = join_episodes(scores)
-    order = np.argsort(joined.pop("env"))
-    return {name: values[order] for name, values in joined.items()}
+    raise RunError(f"env: {tally.open.sum()} episodes of '{world.spec.name}' did not end in time")
+
+
+class _Tally:
+    """Counts each world's first episode, and only that."""
+
+    def __init__(self, episodes: int, agents: int) -> None:
+        self.open = np.ones(episodes, bool)
+        self._returns = np.zeros((episodes, agents))
+        self._steps = 0
+        self._parts: list[dict[str, Array]] = []
+
+    def add(self, step: Step) -> None:
+        self._steps += 1
+        self._returns += step.rewards * self.open[:, None]
+        done = np.flatnonzero(step.ended & self.open)
+        if not done.size:
+            return
+        self.open[done] = False
+        own = {"return": self._returns[done].mean(1), "length": np.full(len(done), self._steps)}
+        outcomes = {name: values[done] for name, values in step.outcomes.items()}
+        self._parts.append({"env": done, **own, **outcomes})
+
+    def scores(self) -> dict[str, Array]:
+        joined = join_episodes(self._parts)
+        order = np.argsort(joined.pop("env"))
+        return {name: values[order] for name, values in joined.items()}
 
 
 def held_out(seed: int) -> int:
     """The worlds' seed of evaluation ``seed``; no training round has it."""
     return seed_for(seed, "evaluate")
-
-
-def _scores(
-    done: Array, length: int, returns: Array, outcomes: Mapping[str, Array]
-) -> dict[str, Array]:
-    scores = {"env": done, "return": returns[done].mean(1), "length": np.full(len(done), length)}
-    return scores | {name: values[done] for name, values in outcomes.items()}
 
 
 def summary(episodes: Mapping[str, Array]) -> dict[str, Interval]:

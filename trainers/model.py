@@ -74,8 +74,8 @@ def headline(config: ExperimentConfig, model: Mapping[str, Any]) -> dict[str, st
             f"{actor['parameters']} parameters{beside}"
         )
         facts[f"{name}: critic"] = f"{critic['kind']}, {critic['parameters']} parameters"
-    shared = f", {federation.strategy.kind} of {', '.join(federation.share)}"
-    facts["sharing"] = federation.sharing + (shared if federation.sharing != "none" else "")
+    joined = f", {federation.strategy.kind} of {', '.join(federation.share)}"
+    facts["sharing"] = federation.sharing + (joined if federation.sharing == "federated" else "")
     facts["executor"] = config.executor.kind
     return facts
 

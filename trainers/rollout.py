@@ -71,14 +71,14 @@ def collect(shard: Shard, params: Mapping[str, Params]) -> Trajectory:
         params: For each group its actors' parameters, with a leading stack axis.
     """
     world = _world(shard.env.model_dump_json(), shard.num_envs)
-    team = Team(shard.seats, params, max(world.spec.action_counts))
+    team = Team(shard.seats, params)
     view = world.reset(seed_for(shard.seed, "env", shard.clock_round), shard.first_env)
     rng = stream(shard.seed, "act", shard.clock_round, shard.first_env)
     shape = (shard.steps, *view.action_mask.shape)
     recorder = _Recorder(shape, view)
     noise = gumbel(rng, shape)
     for t in range(shard.steps):
-        logits = masked(team.logits(view.observations), view.action_mask)
+        logits = team.logits(view)
         actions = (logits + noise[t]).argmax(-1)
         recorder.before(t, view, logits, actions)
         step = world.step(actions)
@@ -93,23 +93,19 @@ class Team:
     Args:
         seats: The groups by name.
         params: Their actors' parameters.
-        n_actions: Largest number of actions of any agent.
     """
 
-    def __init__(
-        self, seats: Mapping[str, Seat], params: Mapping[str, Params], n_actions: int
-    ) -> None:
-        self._n_actions = n_actions
+    def __init__(self, seats: Mapping[str, Seat], params: Mapping[str, Params]) -> None:
         self._groups = [_Bound.of(seat, params[name]) for name, seat in seats.items()]
 
-    def logits(self, observations: Array) -> Array:
-        """Logits ``(E, A, N)`` for observations ``(E, A, D)``."""
-        logits = np.full((*observations.shape[:2], self._n_actions), MASKED)
+    def logits(self, view: View) -> Array:
+        """Logits ``(E, A, N)`` of all agents for what they see; forbidden actions are masked."""
+        logits = np.full(view.action_mask.shape, MASKED)
         for group in self._groups:
             seat = group.seat
-            seen = observations[:, seat.members, : seat.inputs]
+            seen = view.observations[:, seat.members, : seat.inputs]
             logits[:, seat.members, : seat.actions] = group.logits(seen)
-        return logits
+        return masked(logits, view.action_mask)
 
 
 @dataclass(frozen=True)

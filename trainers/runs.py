@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from agents.heads import gumbel, masked
+from agents.heads import gumbel
 from envs.flight import record
 from envs.registry import make
 from qmarl import checkpoint as checkpoints
@@ -21,7 +21,6 @@ from trainers.build import Parts, build, make_rounds
 from trainers.config import ExperimentConfig, load_experiment
 from trainers.distributed import Executor, make_executor
 from trainers.evaluate import flat, held_out, play, summary
-from trainers.groups import actor_params
 from trainers.interrupt import RunInterruptedError, interruptible
 from trainers.logger import Logger
 from trainers.model import describe, headline
@@ -112,8 +111,8 @@ def _trainer(
     seed = seed_for(config.seed, "validation")
 
     def judge(params: Mapping[str, Params]) -> dict[str, float]:
-        actors = {name: actor_params(arrays) for name, arrays in params.items()}
-        scores = play(config.env, parts.seats, actors, judged.episodes, seed, judged.greedy)
+        teams = parts.sites(params)
+        scores = play(config.env, parts.seats, teams, judged.episodes, seed, judged.greedy)
         return flat(summary(scores))
 
     def report(number: int, metrics: dict[str, float]) -> None:
@@ -209,8 +208,8 @@ def evaluate(
     parts = build(config)
     which = checkpoints.load(directory.checkpoints, _which(checkpoint))
     state = TrainingState.from_checkpoint(which)
-    actors = {group: actor_params(params) for group, params in state.params.items()}
-    scores = play(config.env, parts.seats, actors, episodes, seed, greedy)
+    teams = parts.sites(state.params)
+    scores = play(config.env, parts.seats, teams, episodes, seed, greedy)
     manner = "greedy" if greedy else "stochastic"
     facts = {"episodes": episodes, "seed": seed, "policy": manner, "round": state.round}
     told = {"overrides": list(overrides), "skipped": list(which.skipped)}
@@ -218,7 +217,7 @@ def evaluate(
     name = name or f"seed{seed}-episodes{episodes}-{manner}"
     directory.write(f"eval/{name}.json", json.dumps(finite(result), indent=1))
     if gif:
-        team = Team(parts.seats, actors, parts.n_actions)
+        team = Team(parts.seats, teams[0])
         result["gif"] = str(_fly(directory, config, team, seed, greedy))
     return result
 
@@ -242,7 +241,7 @@ def _fly(
     rng = stream(seed, "flight")
 
     def policy(view: View) -> Array:
-        logits = masked(team.logits(view.observations), view.action_mask)
+        logits = team.logits(view)
         noise = 0.0 if greedy else gumbel(rng, logits.shape)
         return np.asarray((logits + noise).argmax(-1))
 

@@ -165,10 +165,11 @@ class Circuit:
         import torch
 
         if self._program is not None:
-            from qmarl.circuits.torch_function import ProgramFunction
+            from qmarl.circuits.torch_function import run_program
 
-            result: torch.Tensor = ProgramFunction.apply(self._program.plan, inputs, *weights)
-            return result
+            return run_program(
+                self._program, inputs, dict(zip(self._signature.shapes, weights, strict=True))
+            )
         assert self._runner is not None
         flat = torch.cat([part.reshape(len(part), -1) for part in weights], -1)
         return self._runner(inputs, flat)
@@ -181,7 +182,11 @@ class Circuit:
                 f"circuit '{self.name}': inputs must be (*agents, batch, {self.n_inputs}), "
                 f"got {tuple(inputs.shape)}"
             )
-        named = weights if isinstance(weights, Mapping) else dict.fromkeys(self.layout, weights)
+        named = (
+            weights
+            if isinstance(weights, Mapping)
+            else dict.fromkeys(self._signature.shapes, weights)
+        )
         if set(named) != set(self._signature.shapes):
             raise ConfigurationError(
                 f"circuit '{self.name}': weights must be named {sorted(self._signature.shapes)}, "

@@ -1,8 +1,8 @@
 """Compiles a PennyLane quantum function into a :class:`Program`, and verifies it.
 
 The function is traced once on random numbers. PennyLane decomposes its gates to RX, RY, RZ and
-gates without parameters; a recorder tells how every angle depends on inputs and weights; the result is
-compared with PennyLane's ``default.qubit`` on fresh random numbers before anyone may use it.
+gates without parameters; a recorder tells how every angle depends on inputs and weights; the result
+is compared with PennyLane's ``default.qubit`` on fresh random numbers before anyone may use it.
 Imported only when a circuit is made: it needs torch and PennyLane.
 """
 

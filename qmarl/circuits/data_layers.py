@@ -49,9 +49,8 @@ def bind_slot(slot: Slot, weights: Array, real: np.dtype) -> BoundSlot:
     if slot.trained.any():
         slope = slope * np.where(slot.trained[..., None], weights.T[slot.weight], 1.0)
     half_offset = (slot.offset / 2).astype(real)[..., None, None] if slot.offset.any() else None
-    return BoundSlot(
-        slot, *((part.astype(real)[..., None]) for part in (slope, slope / 2)), half_offset
-    )
+    slope = slope.astype(real)[..., None]
+    return BoundSlot(slot, slope, slope / 2, half_offset)
 
 
 def turn(bound: BoundSlot, features: Array) -> Turn:
@@ -115,12 +114,12 @@ def _rotate(slot: Slot, angle: Turn, column: Array | None, work: np.dtype) -> Ar
         phase = np.empty((2, *angle.cosine.shape), work)
         phase.real, phase[1].imag = angle.cosine, angle.sine
         np.negative(angle.sine, out=phase[0].imag)
-        return phase * column
+        return np.asarray(phase * column)
     own = _rotated_zero(slot, angle, work)
     result = own * column[0]
     result[0] -= own[1].conj() * column[1]
     result[1] += own[0].conj() * column[1]
-    return result
+    return np.asarray(result)
 
 
 def _rotated_zero(slot: Slot, angle: Turn, work: np.dtype) -> Array:
@@ -162,7 +161,7 @@ def product_state(columns: Array) -> Array:
     state = columns[0]
     for column in columns[1:]:
         state = (state[:, None] * column).reshape(-1, *column.shape[1:])
-    return state
+    return np.asarray(state)
 
 
 def bloch_vectors(psi: Array, mu: Array, signs: Array) -> Array:
@@ -186,12 +185,6 @@ def bloch_vectors(psi: Array, mu: Array, signs: Array) -> Array:
         np.add(crossed[:, 0].imag, crossed[:, 1].imag, out=result[0, :, wire])
         np.subtract(crossed[:, 1].real, crossed[:, 0].real, out=result[1, :, wire])
     return result
-
-
-def diagonal_gradient(psi: Array, mu: Array, signs: Array) -> Array:
-    """Derivative ``Im(lam^dag Z_q psi)`` ``(L, n, A, B)`` by the angles of layers of RZ."""
-    same = (mu * psi).imag.reshape(*psi.shape[:2], -1)
-    return np.asarray((signs @ same).reshape(len(psi), len(signs), *psi.shape[2:]))
 
 
 def turn_back(slot: Slot, angle: Turn, bloch: Array) -> Array:
@@ -222,3 +215,24 @@ def angle_gradient(slot: Slot, bloch: Array) -> Array:
         return np.asarray(bloch[slot.common])
     axis = np.moveaxis(slot.axis.astype(bloch.dtype), -1, 0)[..., None, None]
     return np.asarray((axis * bloch).sum(0))
+
+
+def add_slot_gradient(
+    bound: BoundSlot, derivative: Array, features: Array, weights: Array, inputs: Array | None
+) -> None:
+    """Passes the gradient of a slot's angles on to its scalings and inputs.
+
+    Args:
+        bound: The slot under its weights.
+        derivative: ``(L, n, A, B)`` by the angles.
+        features: ``(F, A, B)``.
+        weights: ``(P, A)``, added to in place.
+        inputs: ``(F, A, B)``, added to in place; None where it is not wanted.
+    """
+    slot = bound.slot
+    if slot.trained.any():
+        summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
+        scaled = summed[slot.trained] * slot.factor[slot.trained][:, None]
+        np.add.at(weights, slot.weight[slot.trained], scaled)
+    if inputs is not None:
+        np.add.at(inputs, slot.feature, derivative * bound.slope)

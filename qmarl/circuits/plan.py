@@ -1,13 +1,15 @@
-"""A program lowered to arrays: the form that executors run.
+"""A program lowered to arrays: the two forms that executors run.
 
-The gates stand in layers: in each, every qubit carries a chain of rotations, and the fixed gates
-that follow form its entangler. A layer is a *data layer* if an input takes part in it, otherwise a
-*free layer*. The state is then::
+Gates stand in layers: in each, every qubit carries a chain of rotations, and the fixed gates that
+follow form its entangler. A layer is a *data layer* if an input takes part in it, otherwise a *free
+layer*. The state is then::
 
     psi = R_L D_L(x) ... R_1 D_1(x) R_0 |0>
 
-with data layers ``D_l(x) = kron of U_q(x)`` and runs ``R_l`` of free layers and entanglers, which
-do not depend on the sample. :mod:`qmarl.circuits.lowering` makes plans.
+with data layers ``D_l(x)`` and runs ``R_l`` of free layers and entanglers, which do not depend on
+the sample. On few qubits (:class:`DensePlan`) every run is one matrix and every data layer a
+diagonal; otherwise (:class:`LayeredPlan`) both are applied wire by wire.
+:mod:`qmarl.circuits.lowering` makes plans.
 """
 
 from __future__ import annotations
@@ -17,6 +19,88 @@ from typing import NamedTuple, final
 
 from qmarl.circuits.su2 import Chains
 from qmarl.types import Array
+
+
+class Slot(NamedTuple):
+    """One data rotation of every wire of every data layer; padded with zero factors.
+
+    Attributes:
+        axis: ``(L, n, 3)`` unit vectors.
+        common: 0, 1 or 2 if all turn about X, Y or Z, else None.
+        factor: ``(L, n)``.
+        offset: ``(L, n)`` [rad].
+        trained: ``(L, n)`` whether a weight scales the feature.
+        weight: ``(L, n)`` index of that weight, 0 for none.
+        feature: ``(L, n)`` index of the input.
+    """
+
+    axis: Array
+    common: int | None
+    factor: Array
+    offset: Array
+    trained: Array
+    weight: Array
+    feature: Array
+
+
+class Readout(NamedTuple):
+    """Observables by the qubits that they flip.
+
+    ``<O_k> = sum_m sum_i conj(psi_i) O_kmi psi_(i xor m)`` over the masks ``m``.
+
+    Attributes:
+        diagonal: ``(outputs, 2**n)`` real, the part that flips nothing.
+        flips: Masks ``m`` of the other parts.
+        matrices: ``(outputs, 2**n)`` complex for each mask.
+    """
+
+    diagonal: Array
+    flips: tuple[int, ...]
+    matrices: tuple[Array, ...]
+
+
+class DenseRun(NamedTuple):
+    """A run as one matrix ``F_b K_b ... F_(a+1) K_a before`` over free layers ``a`` to ``b``.
+
+    Attributes:
+        layers: Its free layers with weights, a range of the plan's.
+        before: ``(2**n, 2**n)`` what is fixed before them, real if it can be; None for nothing.
+    """
+
+    layers: range
+    before: Array | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DensePlan:
+    """A program on few qubits.
+
+    Attributes:
+        qubits: Number of qubits ``n``.
+        n_weights: Length of the flat weights.
+        chains: Every product of rotations without data; chain 0 is the identity.
+        free: ``(M, n)`` chain of each wire of each free layer with weights.
+        after: ``(M, 1, 2**n, 2**n)`` complex128, what is fixed after each of them.
+        initial: The run before the first data layer.
+        runs: The run after each data layer.
+        slot: The data layers: one RZ per wire.
+        distinct: The same without repetitions.
+        rows: Which of the distinct ones each data layer is.
+        readout: What is measured.
+    """
+
+    qubits: int
+    n_weights: int
+    chains: Chains
+    free: Array
+    after: Array
+    initial: DenseRun
+    runs: tuple[DenseRun, ...]
+    slot: Slot
+    distinct: Slot
+    rows: tuple[int, ...]
+    readout: Readout
 
 
 class Monomial(NamedTuple):
@@ -39,12 +123,6 @@ class Block(NamedTuple):
     matrix: Array
 
 
-class Full(NamedTuple):
-    """A fixed matrix ``(2**n, 2**n)`` on all wires; real where it can be."""
-
-    matrix: Array
-
-
 class FreeLayer(NamedTuple):
     """One-qubit products without data: the chain of each wire, by Kronecker groups.
 
@@ -55,30 +133,8 @@ class FreeLayer(NamedTuple):
     groups: tuple[tuple[int, tuple[int, ...]], ...]
 
 
-Step = Monomial | Block | Full | FreeLayer
+Step = Monomial | Block | FreeLayer
 Run = tuple[Step, ...]
-
-
-class Slot(NamedTuple):
-    """The ``s``-th data rotation of every wire of every data layer; padded with zero factors.
-
-    Attributes:
-        axis: ``(L, n, 3)`` unit vectors.
-        common: 0, 1 or 2 if all turn about X, Y or Z, else None.
-        factor: ``(L, n)``.
-        offset: ``(L, n)`` [rad].
-        trained: ``(L, n)`` whether a weight scales the feature.
-        weight: ``(L, n)`` index of that weight, 0 for none.
-        feature: ``(L, n)`` index of the input.
-    """
-
-    axis: Array
-    common: int | None
-    factor: Array
-    offset: Array
-    trained: Array
-    weight: Array
-    feature: Array
 
 
 class DataLayers(NamedTuple):
@@ -88,39 +144,17 @@ class DataLayers(NamedTuple):
         wires: Wires that are touched, for each of the ``L`` layers.
         slots: The data rotations, ``S`` of them.
         links: ``(S + 1, L, n)`` chain between them; chain 0 is the identity.
-        diagonal: Whether all rotations are RZ, one slot without links: the layers are diagonals.
-        rows: Where diagonal, which of the distinct layers each one equals.
-        distinct: Where diagonal, the slot of the distinct layers alone.
     """
 
     wires: tuple[tuple[int, ...], ...]
     slots: tuple[Slot, ...]
     links: Array
-    diagonal: bool
-    rows: tuple[int, ...]
-    distinct: tuple[Slot, ...]
-
-
-class Readout(NamedTuple):
-    """Observables by the qubits that they flip.
-
-    ``<O_k> = sum_m sum_i conj(psi_i) O_kmi psi_(i xor m)`` over the masks ``m``.
-
-    Attributes:
-        diagonal: ``(outputs, 2**n)`` real, the part that flips nothing.
-        flips: Masks ``m`` of the other parts.
-        matrices: ``(outputs, 2**n)`` complex for each mask.
-    """
-
-    diagonal: Array
-    flips: tuple[int, ...]
-    matrices: tuple[Array, ...]
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """A program lowered to arrays.
+class LayeredPlan:
+    """A program on any number of qubits.
 
     Attributes:
         qubits: Number of qubits ``n``.
@@ -139,3 +173,6 @@ class Plan:
     data: DataLayers
     runs: tuple[Run, ...]
     readout: Readout
+
+
+Plan = DensePlan | LayeredPlan

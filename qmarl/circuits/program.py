@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
-import msgpack
+import msgpack  # type: ignore[import-untyped] # it has no stubs
 import numpy as np
 import numpy.typing as npt
 

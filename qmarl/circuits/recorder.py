@@ -47,11 +47,11 @@ class CompileError(Exception):
 
 
 @final
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has no types here
     """Traces the tensors that come from inputs and weights."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # nor here
         self._traced: dict[int, tuple[torch.Tensor, Array]] = {}
 
     def track(self, tensor: torch.Tensor, kind: type[Input | Weight], start: int = 0) -> None:

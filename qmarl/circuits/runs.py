@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qmarl.circuits.plan import FreeLayer, Full, Monomial, Run
+from qmarl.circuits.plan import FreeLayer, Monomial, Run
 from qmarl.types import Array
 
 Kronecker = dict[int, tuple[Array, ...]]
 """Matrices ``(A, 2**k, 2**k)`` of each group of each free layer, by the layer's place in a run."""
 
 
-class DenseRun(NamedTuple):
+class FusedRun(NamedTuple):
     """A run fused to one matrix.
 
     Attributes:
@@ -70,8 +70,6 @@ def forward_run(run: Run, kron: Kronecker, psi: Array) -> tuple[Array, tuple[Arr
             states.append(psi)
         elif isinstance(step, Monomial):
             psi = apply_monomial(step, psi)
-        elif isinstance(step, Full):
-            psi = apply_full(step.matrix, psi)
         else:
             psi = apply_block(step.matrix, step.wires, psi)
     return psi, tuple(states)
@@ -103,8 +101,6 @@ def backward_run(
                 mu = apply_group(matrix.swapaxes(-1, -2), wire, len(chains), mu)
         elif isinstance(step, Monomial):
             mu = pull_monomial(step, mu)
-        elif isinstance(step, Full):
-            mu = apply_full(step.matrix.T, mu)
         else:
             mu = apply_block(step.matrix.T, step.wires, mu)
     return mu
@@ -140,15 +136,6 @@ def pull_monomial(step: Monomial, mu: Array) -> Array:
     result = np.empty_like(mu)
     result[step.order] = mu
     return result
-
-
-def apply_full(matrix: Array, psi: Array) -> Array:
-    """Applies one fixed matrix ``(2**n, 2**n)`` for all agents; a real one as a real product."""
-    if np.iscomplexobj(matrix):
-        return np.asarray(matrix.astype(psi.dtype) @ psi.reshape(len(psi), -1)).reshape(psi.shape)
-    real = psi.real.dtype
-    product = matrix.astype(real) @ np.ascontiguousarray(psi).view(real).reshape(len(psi), -1)
-    return np.asarray(product.view(psi.dtype).reshape(psi.shape))
 
 
 def _phased(phase: Array, psi: Array) -> Array:
@@ -196,15 +183,15 @@ def outer_product(psi: Array, mu: Array, before: int, inside: int) -> Array:
     return np.asarray((left @ right).sum((0, 1)))
 
 
-def dense_run(run: Run, kron: Kronecker, qubits: int, agents: int, dtype: np.dtype) -> DenseRun:
+def fused_run(run: Run, kron: Kronecker, qubits: int, agents: int, dtype: np.dtype) -> FusedRun:
     """Fuses a run to one matrix by applying it to the identity, in complex128."""
     size = 2**qubits
     identity = np.broadcast_to(np.eye(size, dtype=complex)[:, None], (size, agents, size))
     matrix, states = forward_run(run, kron, identity)
-    return DenseRun(matrix.astype(dtype), states)
+    return FusedRun(matrix.astype(dtype), states)
 
 
-def apply_dense(matrix: Array, psi: Array) -> Array:
+def apply_fused(matrix: Array, psi: Array) -> Array:
     """Applies a matrix ``(2**n, A, 2**n)`` to a state ``(2**n, A, B)``."""
     size, agents, _ = matrix.shape
     result = np.empty((size, agents, psi.shape[2]), psi.dtype)
@@ -212,8 +199,8 @@ def apply_dense(matrix: Array, psi: Array) -> Array:
     return result
 
 
-def pull_dense(
-    run: Run, kron: Kronecker, dense: DenseRun, psi: Array, mu: Array, bloch: Array
+def pull_fused(
+    run: Run, kron: Kronecker, dense: FusedRun, psi: Array, mu: Array, bloch: Array
 ) -> Array:
     """Pulls ``mu`` back through a fused run; ``psi`` ``(2**n, A, B)`` is the state before it."""
     outer = np.matmul(mu.transpose(1, 0, 2), psi.transpose(1, 2, 0))  # (A, 2**n, 2**n)

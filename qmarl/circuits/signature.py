@@ -43,8 +43,10 @@ class Signature:
 
     def unflatten(self, flat: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
         """What the quantum function takes as its weights, from the flat vector."""
+        import torch
+
         sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
-        parts = flat.split(sizes) if len(sizes) > 1 else (flat,)
+        parts = torch.split(flat, sizes)
         arrays = {
             name: part.reshape(shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)

@@ -108,7 +108,7 @@ def pull_chains(chains: Chains, bound: BoundChains, bloch: Array, n_weights: int
 
 
 def bloch_rotation(unitary: Array) -> Array:
-    """Returns ``R`` ``(..., 3, 3)`` of ``U`` ``(..., 2, 2)``: ``U (v . sigma) U^dag = (R v) . sigma``."""
+    """Returns ``R`` ``(..., 3, 3)`` with ``U (v . sigma) U^dag = (R v) . sigma``."""
     parts = np.empty((*unitary.shape[:-2], 4))
     parts[..., 0], parts[..., 3] = unitary[..., 0, 0].real, -unitary[..., 0, 0].imag
     parts[..., 2], parts[..., 1] = unitary[..., 1, 0].real, -unitary[..., 1, 0].imag

@@ -14,8 +14,9 @@ class FederationConfig(Section):
     """Who shares what with whom, and how it is joined."""
 
     sharing: Literal["none", "shared", "federated"] = "federated"
-    """``none``: everyone learns alone. ``shared``: one model, averaged plainly every round.
-    ``federated``: clients train their own copies, the server joins them by ``strategy``."""
+    """``none``: everyone learns alone. ``shared``: one model for each group learns from the pooled
+    experience of its agents. ``federated``: clients train their own copies, the server joins them
+    by ``strategy``, which the other two do without."""
     client: Literal["agent", "fleet"] = "agent"
     """Each agent is a client, or each fleet: a site with its own worlds and one model."""
     fleets: int | None = Field(default=None, ge=1)
@@ -43,7 +44,7 @@ class FederationConfig(Section):
 
 
 _MEANINGLESS: dict[str, tuple[str, ...]] = {
-    "none": ("client", "strategy", "share", "min_fit_clients"),
-    "shared": ("strategy",),
+    "none": ("client", "share", "min_fit_clients"),
+    "shared": ("client", "min_fit_clients"),
     "federated": (),
 }

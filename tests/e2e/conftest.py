@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_configs import DRONES
 
 from qmarl import checkpoint
 from trainers import cli
@@ -20,18 +21,6 @@ from trainers.rundir import RunDirectory
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "from trainers.cli import main; main()"]
-
-DRONES = """\
-name: tiny
-rounds: 3
-env: {id: drone_navigation, drones: 2, obstacles: 1, max_steps: 8, num_envs: 2}
-actor: {kind: mlp, hidden: [4]}
-critic: {hidden: [4]}
-algorithm: {epochs: 1, minibatches: 1}
-evaluation: {every: 0, episodes: 2, final_episodes: 4}
-logging: {directory: RUNS, tensorboard: false, checkpoint_every: 2}
-"""
-RELAY = "{id: 'e2e_worlds:Relay', num_envs: 1, max_steps: 4, kwargs: {%s}}"
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Relay(ParallelEnv):
     def action_space(self, agent: str) -> Any:
         return Discrete(ACTIONS[agent])
 
-    def reset(self, seed: int | None = None, options: Any = None) -> Any:  # noqa: ARG002
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
         self.rng, self.clock, self.agents = np.random.default_rng(seed), 0, list(ACTIONS)
         self.trouble = self.spoil if self.episodes() == self.at else ""
         return self.observe(), {agent: {} for agent in self.agents}

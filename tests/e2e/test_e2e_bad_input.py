@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DRONES, RELAY
+from e2e_configs import DRONES, RELAY
 
 from qmarl import checkpoint
 from trainers.logger import read_metrics

@@ -5,14 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conftest import RELAY
+import pytest
+from e2e_configs import RELAY
 
 from qmarl import checkpoint
+from trainers.config import load_experiment
+from trainers.interrupt import RunInterruptedError
 from trainers.logger import read_metrics
+from trainers.progress import SilentProgress
 from trainers.rundir import RunDirectory
+from trainers.runs import train
 
 ROUNDS = 100  # of a slow world: 8 s, so that a signal always finds it at work
 
@@ -78,4 +84,24 @@ def test_interrupted_twice_killed_once_and_still_the_same_bits(
     assert [line["round"] for line in read_metrics(run)] == list(range(ROUNDS))
     assert here("train", path, *more)[0] == 0
     assert latest() != run
+    assert bits(run) == bits(latest())
+
+
+class StopsAtStart(SilentProgress):
+    """Interrupts a run before its first round, where the circuit is drawn and described."""
+
+    def start(self, total_rounds: int, summary: Mapping[str, str]) -> None:
+        raise RunInterruptedError(signal.SIGINT)
+
+
+def test_an_interruption_before_the_first_round_can_be_gone_on_from(
+    here: Any, config: Any, latest: Any, bits: Any
+) -> None:
+    with pytest.raises(RunInterruptedError):
+        train(load_experiment(config()), source="", console=StopsAtStart())
+    run = latest()
+    assert (run.status.state, run.status.round) == ("interrupted", 0)
+    assert checkpoint.load(run.checkpoints).step == 0
+    assert here("resume", run.path)[0] == 0
+    assert here("train", config())[0] == 0
     assert bits(run) == bits(latest())

@@ -40,11 +40,10 @@ def test_yaml_lists_and_bare_words_are_enough() -> None:
 @pytest.mark.parametrize(
     ("values", "where"),
     [
-        ({"sharing": "none", "strategy": "fedadam"}, "strategy: has no meaning"),
         ({"sharing": "none", "share": ["*"]}, "share: has no meaning"),
         ({"sharing": "none", "min_fit_clients": 2}, "min_fit_clients: has no meaning"),
         ({"sharing": "none", "client": "fleet", "fleets": 2}, "client: has no meaning"),
-        ({"sharing": "shared", "strategy": "fedavgm"}, "strategy: has no meaning"),
+        ({"sharing": "shared", "client": "fleet", "fleets": 2}, "client: has no meaning"),
         ({"fleets": 3}, "fleets: belongs to"),
         ({"client": "fleet"}, "fleets: belongs to"),
         ({"client": "fleet", "fleets": 2, "min_fit_clients": 3}, "can never be"),

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from agents.mlp_actor import MLPActor
 from envs.registry import EnvConfig
+from envs.world import View
 from trainers.rollout import Seat, Shard, Team, collect, join
 
 ENV = TypeAdapter(EnvConfig)
@@ -80,8 +81,10 @@ def test_log_probs_are_those_of_the_actions_that_were_drawn():
 def test_groups_with_different_numbers_of_actions_sit_at_one_table():
     wide, narrow = MLPActor((6, 4), "float32"), MLPActor((5, 2), "float32")
     seats = {"a": Seat((0, 2), wide.policy, 6, 4), "b": Seat((1,), narrow.policy, 5, 2)}
-    team = Team(seats, {"a": stacked(wide, 2), "b": stacked(narrow, 1)}, 4)
-    logits = team.logits(np.ones((3, 3, 6), np.float32))
+    team = Team(seats, {"a": stacked(wide, 2), "b": stacked(narrow, 1)})
+    everything = np.ones((3, 3, 4), bool)
+    seen = np.ones((3, 3, 6), np.float32)
+    logits = team.logits(View(seen, np.zeros((3, 0)), np.ones((3, 3), bool), everything))
     assert logits.shape == (3, 3, 4)
     assert (logits[:, 1, 2:] < -1e8).all()
     assert (logits[:, [0, 2]] > -1e8).all()

@@ -7,6 +7,9 @@ import pytest
 
 from qmarl import checkpoint
 from qmarl.errors import ConfigurationError, RunError
+from trainers.build import build
+from trainers.config import ExperimentConfig
+from trainers.evaluate import play
 from trainers.interrupt import RunInterruptedError
 from trainers.logger import read_metrics
 from trainers.progress import SilentProgress
@@ -45,7 +48,7 @@ MODES = {
     "agents": (),
     "none": ("federation.sharing=none",),
     "shared": ("federation.sharing=shared",),
-    "fleets": ("federation.client=fleet", "federation.fleets=2", "env.shards=1"),
+    "fleets": ("federation.client=fleet", "federation.fleets=3", "env.shards=1"),
     "central": ("critic.kind=central", "federation.strategy=fedadam"),
     "mlp": ("actor.kind=mlp",),
 }
@@ -95,6 +98,20 @@ def test_without_sharing_every_agent_stays_its_own(small, train):
     params = checkpoint.load(run / "checkpoints").arrays["params.all"]
     assert all((array[0] != array[1]).any() for name, array in params.items() if "bias" not in name)
     assert not any("federation" in key for key in read_metrics(RunDirectory.open(run))[0])
+
+
+def test_every_fleet_is_judged_with_its_own_personal_parameters(small, train):
+    share = 'federation.share=["actor.readout.*"]'
+    run = train(small(*MODES["fleets"], share))
+    parts = build(RunDirectory.open(run).config(ExperimentConfig))
+    state = TrainingState.from_checkpoint(checkpoint.load(run / "checkpoints", "best"))
+    sites = parts.sites(state.params)
+    assert len(sites) == 3
+    assert (sites[0]["all"]["angles"] != sites[2]["all"]["angles"]).any()
+    whole = play(parts.config.env, parts.seats, sites, 7, 0, greedy=True)
+    alone = play(parts.config.env, parts.seats, sites[:1], 3, 0, greedy=True)
+    assert len(whole["return"]) == 7
+    assert (whole["return"][:3] == alone["return"]).all()
 
 
 def test_bytes_are_counted_both_ways(small, train):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from trainers.algorithms.batch import Experience
 
 
-class RoleValues(Section):
-    """One number for each role of parameters."""
+class LearningRates(Section):
+    """Adam's step size for each role of parameters."""
 
     angles: float = Field(0.02, gt=0, le=1e30)
     """Circuit angles."""
@@ -39,10 +39,26 @@ class RoleValues(Section):
     """Weights of the critic."""
 
 
+class GradientNorms(Section):
+    """The largest gradient norm of each role, per learner."""
+
+    angles: float = Field(1.0, gt=0)
+    """Circuit angles."""
+    scales: float = Field(1.0, gt=0)
+    """Trainable input scalings."""
+    readout: float = Field(1.0, gt=0)
+    """Weights on a circuit's observables."""
+    weights: float = Field(1.0, gt=0)
+    """Weights of a classical actor."""
+    critic: float = Field(5.0, gt=0)
+    """Weights of the critic."""
+
+
 class PPOConfig(Section):
     """How the agents learn from a rollout."""
 
     kind: Literal["ppo"] = "ppo"
+    """Proximal policy optimisation."""
     gamma: float = Field(0.98, ge=0, le=1)
     """Discount of a step."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
@@ -57,14 +73,12 @@ class PPOConfig(Section):
     """Weight of the entropy bonus at the start."""
     final_entropy: float = Field(0.0, ge=0)
     """Weight of the entropy bonus at the end; linear in between."""
-    learning_rate: RoleValues = RoleValues()
+    learning_rate: LearningRates = LearningRates()
     """Adam's step size by role."""
     final_rate: float = Field(0.1, gt=0, le=1)
     """Fraction of the learning rates that is left at the end; linear in between."""
-    max_grad_norm: RoleValues = RoleValues(
-        angles=1.0, scales=1.0, readout=1.0, weights=1.0, critic=5.0
-    )
-    """Gradient norm to clip at, per learner and role."""
+    max_grad_norm: GradientNorms = GradientNorms()
+    """Gradient norm to clip at, by role."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""Expectation values of a state and their gradient, for any observables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qmarl.circuits.plan import Readout
+from qmarl.circuits.program import PauliWord, Program, Projection
+from qmarl.types import Array
+
+
+def lower_readout(program: Program) -> Readout:
+    """Writes the outputs of a program as arrays."""
+    size = 2**program.qubits
+    diagonal = np.zeros((program.n_outputs, size))
+    rest: dict[int, Array] = {}
+    for row, observable in enumerate(program.outputs):
+        for term in observable:
+            if isinstance(term, Projection):
+                diagonal[row] += (np.arange(size) & term.mask) == term.bits
+            elif term.flips:
+                matrix = rest.setdefault(term.flips, np.zeros((program.n_outputs, size), complex))
+                matrix[row] += _word(term, size)
+            else:
+                diagonal[row] += _word(term, size).real
+    return Readout(diagonal, tuple(rest), tuple(rest.values()))
+
+
+def _word(term: PauliWord, size: int) -> Array:
+    """Entries ``O[i, i ^ flips]`` of a Pauli word."""
+    index = np.arange(size) ^ term.flips
+    parity = np.bitwise_count(index & term.signs) & 1
+    factor = term.coefficient * 1j ** (term.flips & term.signs).bit_count()
+    return np.asarray(factor * (1 - 2.0 * parity))
+
+
+def measure(readout: Readout, psi: Array) -> Array:
+    """Expectation values ``(A, B, outputs)`` of a state ``(2**n, A, B)``."""
+    size, agents, batch = psi.shape
+    probabilities = psi.real * psi.real
+    probabilities += psi.imag * psi.imag
+    flat = readout.diagonal.astype(psi.real.dtype) @ probabilities.reshape(size, -1)
+    for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
+        crossed = psi.conj() * psi[np.arange(size) ^ flips]
+        flat += (matrix.astype(psi.dtype) @ crossed.reshape(size, -1)).real
+    return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
+
+
+def measured_gradient(readout: Readout, psi: Array, gradient: Array) -> Array:
+    """``mu = conj(sum_k g_k O_k psi)`` for output gradients ``(A, B, outputs)``."""
+    flat = np.ascontiguousarray(gradient.reshape(-1, gradient.shape[-1]).T)
+    conjugate = psi.conj()
+    mu = (readout.diagonal.T.astype(flat.dtype) @ flat).reshape(psi.shape) * conjugate
+    for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
+        weight = (matrix.conj().T.astype(psi.dtype) @ flat).reshape(psi.shape)
+        mu += weight * conjugate[np.arange(len(psi)) ^ flips]
+    return np.asarray(mu)
+
+
+def wire_signs(qubits: int) -> Array:
+    """Eigenvalues ``(n, 2**n)`` of Z on each wire."""
+    bits = np.arange(2**qubits) >> np.arange(qubits - 1, -1, -1)[:, None]
+    return np.asarray(1.0 - 2.0 * (bits & 1))

@@ -1,0 +1,131 @@
+"""Puts gates into layers, and numbers the chains of rotations that do not depend on data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from qmarl.circuits.plan import Slot
+from qmarl.circuits.program import FixedGate, Gate, Rotation
+from qmarl.circuits.su2 import Chains, make_chains
+
+Kind = Literal["any", "data", "free"]
+
+UNIT_AXES = {(1.0, 0.0, 0.0): 0, (0.0, 1.0, 0.0): 1, (0.0, 0.0, 1.0): 2}
+"""Place of X, Y and Z among the components of a Bloch vector."""
+
+
+@dataclass
+class Layer:
+    """One layer while it is filled: rotations per wire, then entangling gates.
+
+    Attributes:
+        kind: ``any`` rotations; or ``data`` rotations alone, one per wire; or ``free`` ones alone.
+        rotations: Chain of each wire.
+        gates: Fixed gates that follow.
+        dirty: Wires that those touch.
+    """
+
+    kind: Kind
+    rotations: dict[int, list[Rotation]] = field(default_factory=dict)
+    gates: list[FixedGate] = field(default_factory=list)
+    dirty: set[int] = field(default_factory=set)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether an input takes part."""
+        return any(r.angle.feature >= 0 for chain in self.rotations.values() for r in chain)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a weight takes part."""
+        return any(r.angle.weight >= 0 for chain in self.rotations.values() for r in chain)
+
+    def accepts(self, wire: int, kind: Kind) -> bool:
+        """Whether a rotation of ``kind`` may still be added on ``wire``."""
+        crowded = kind == "data" and wire in self.rotations
+        return kind == self.kind and wire not in self.dirty and not crowded
+
+
+@dataclass
+class ChainTable:
+    """Collects chains of rotations and numbers them; number 0 is the empty one."""
+
+    chains: list[tuple[Rotation, ...]] = field(default_factory=lambda: [()])
+
+    def number(self, chain: Sequence[Rotation]) -> int:
+        """Adds a chain and returns its number."""
+        if not chain:
+            return 0
+        self.chains.append(tuple(chain))
+        return len(self.chains) - 1
+
+    def arrays(self) -> Chains:
+        """All chains as arrays."""
+        shape = (max(1, max(map(len, self.chains))), len(self.chains))
+        axis = np.broadcast_to([0.0, 0.0, 1.0], (*shape, 3)).copy()
+        factor, offset, weight = np.zeros(shape), np.zeros(shape), np.zeros(shape, int)
+        for k, chain in enumerate(self.chains):
+            for j, gate in enumerate(chain):
+                axis[j, k], angle = gate.axis, gate.angle
+                weight[j, k], offset[j, k] = max(angle.weight, 0), angle.offset
+                factor[j, k] = angle.factor if angle.weight >= 0 else 0.0
+        return make_chains(axis, factor, offset, weight)
+
+
+def schedule(gates: Sequence[Gate], qubits: int, *, separate: bool) -> list[Layer]:
+    """Puts every gate into the earliest layer that its wires allow.
+
+    Args:
+        gates: Gates in order.
+        qubits: Number of qubits.
+        separate: Whether data and free rotations get layers of their own.
+    """
+    layers = [Layer("free" if separate else "any")]
+    level = [0] * qubits  # last layer that touched each wire
+    for gate in gates:
+        if isinstance(gate, FixedGate):
+            k = max(level[wire] for wire in gate.wires)
+            layers[k].gates.append(gate)
+            layers[k].dirty.update(gate.wires)
+        else:
+            k = _place(gate, layers, level[gate.wire], separate=separate)
+            layers[k].rotations.setdefault(gate.wire, []).append(gate)
+        for wire in gate.wires if isinstance(gate, FixedGate) else (gate.wire,):
+            level[wire] = k
+    return layers
+
+
+def _place(gate: Rotation, layers: list[Layer], first: int, *, separate: bool) -> int:
+    """The earliest layer from ``first`` on that accepts the rotation, made if there is none."""
+    own: Kind = "data" if gate.angle.feature >= 0 else "free"
+    kind: Kind = own if separate else "any"
+    for k in range(first, len(layers)):
+        if layers[k].accepts(gate.wire, kind):
+            return k
+    layers.append(Layer(kind))
+    return len(layers) - 1
+
+
+def make_slot(present: dict[tuple[int, int], Rotation], shape: tuple[int, int]) -> Slot:
+    """Writes rotations, by layer and wire, as arrays of ``shape`` ``(L, n)``."""
+    axes = {gate.axis for gate in present.values()}
+    axis = np.broadcast_to(next(iter(axes)), (*shape, 3)).astype(float)  # padding stays uniform
+    slot = Slot(
+        axis=axis,
+        common=UNIT_AXES.get(axes.pop()) if len(axes) == 1 else None,
+        factor=np.zeros(shape),
+        offset=np.zeros(shape),
+        trained=np.zeros(shape, bool),
+        weight=np.zeros(shape, int),
+        feature=np.zeros(shape, int),
+    )
+    for place, gate in present.items():
+        slot.axis[place] = gate.axis
+        slot.factor[place], slot.offset[place] = gate.angle.factor, gate.angle.offset
+        slot.trained[place] = gate.angle.weight >= 0
+        slot.weight[place], slot.feature[place] = max(gate.angle.weight, 0), gate.angle.feature
+    return slot
