@@ -1,6 +1,7 @@
 """Circuits: PennyLane quantum functions, run as fused programs."""
 
 from qmarl.circuits.builtin import CircuitConfig
+from qmarl.circuits.checks import check_circuit
 from qmarl.circuits.circuit import Circuit, CircuitDescription, build_circuit
 from qmarl.circuits.inference import BoundProgram
 from qmarl.circuits.program import Program
@@ -12,4 +13,5 @@ __all__ = [
     "CircuitDescription",
     "Program",
     "build_circuit",
+    "check_circuit",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from qmarl.circuits.initialisation import INITIALISATIONS, Initialisation
 from qmarl.config import Section
 from qmarl.types import Array
 
@@ -21,8 +22,12 @@ class AnsatzConfig(Section):
     kind: Kind = "strongly_entangling"
     """Which layers."""
 
+    initialisation: Initialisation = "normal"
+    """How the initial angles are drawn; ``small_angle`` shrinks ``initial_spread`` with the depth,
+    ``identity_block`` makes pairs of layers undo each other (``hardware_efficient`` alone)."""
+
     initial_spread: float = Field(0.1, ge=0.0)
-    """Standard deviation of the initial angles [rad]."""
+    """Standard deviation of ``normal`` and ``small_angle`` initial angles [rad]."""
 
 
 class Ansatz(NamedTuple):
@@ -120,4 +125,4 @@ ANSATZES: dict[str, Ansatz] = {
 
 def initial_angles(config: AnsatzConfig, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draws the angles of a new circuit, float64 [rad]."""
-    return np.asarray(config.initial_spread * rng.standard_normal(shape))
+    return INITIALISATIONS[config.initialisation](shape, config.initial_spread, rng)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qmarl.circuits.ansatz import ANSATZES, AnsatzConfig, initial_angles
 from qmarl.circuits.encoding import ENCODINGS, EncodingConfig, capacity, initial_scales
+from qmarl.circuits.initialisation import check_identity_block, identity_block_problem
 from qmarl.circuits.readout import READOUTS, ReadoutConfig
 from qmarl.config import Section
 from qmarl.errors import ConfigurationError
@@ -38,6 +39,15 @@ class CircuitConfig(Section):
 
     readout: ReadoutConfig = ReadoutConfig()
     """What is measured."""
+
+    @model_validator(mode="after")
+    def _undoes_itself(self) -> Self:
+        if self.ansatz.initialisation == "identity_block":
+            kind, layers = self.ansatz.kind, self.layers
+            problem = identity_block_problem(kind, layers, reupload=self.reupload)
+            if problem:
+                raise ValueError(f"ansatz.initialisation 'identity_block': {problem}")
+        return self
 
 
 def check_inputs(config: CircuitConfig, n_inputs: int) -> None:
@@ -74,7 +84,13 @@ def circuit_layout(config: CircuitConfig, n_inputs: int) -> dict[str, ParameterS
 
 
 def initial_weights(config: CircuitConfig, n_inputs: int, rng: np.random.Generator) -> Params:
-    """Draws the parameters of a new circuit, float64."""
+    """Draws the parameters of a new circuit, float64.
+
+    Raises:
+        ConfigurationError: The initialisation does not fit this circuit.
+    """
+    if config.ansatz.initialisation == "identity_block":
+        check_identity_block(config.ansatz.kind, config.layers, reupload=config.reupload)
     layout = circuit_layout(config, n_inputs)
     weights = {"angles": initial_angles(config.ansatz, layout["angles"].shape, rng)}
     if "scales" in layout:

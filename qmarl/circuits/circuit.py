@@ -100,10 +100,11 @@ class Circuit:
         initial: Initializer | None = None,
     ) -> None:
         self._signature = _signature(name, n_inputs, weight_shape)
+        self._function = quantum_function
+        self._tape = _tape(quantum_function, self._signature)
         self._program, self._runner, self.path, self.reason = _choose(
             quantum_function, self._signature, backend
         )
-        self._tape = _tape(quantum_function, self._signature)
         self.layout: Layout = layout or infer_layout(self._signature.shapes, self._program)
         self._initial = initial
 
@@ -111,6 +112,11 @@ class Circuit:
     def name(self) -> str:
         """Name for messages."""
         return self._signature.name
+
+    @property
+    def quantum_function(self) -> Callable[..., Any]:
+        """The PennyLane function of ``inputs`` and ``weights``, as it was given."""
+        return self._function
 
     @property
     def n_inputs(self) -> int:
@@ -126,9 +132,27 @@ class Circuit:
         return self._runner.n_outputs
 
     @property
+    def named(self) -> bool:
+        """Whether the weights are a mapping of names."""
+        return self._signature.named
+
+    @property
     def program(self) -> Program | None:
         """The fused program, None on a PennyLane device."""
         return self._program
+
+    def on(self, backend: str) -> Circuit:
+        """The same circuit on another backend."""
+        shapes = self._signature.shapes
+        return Circuit(
+            self._function,
+            self.n_inputs,
+            shapes if self._signature.named else next(iter(shapes.values())),
+            name=self.name,
+            backend=backend,
+            layout=self.layout,
+            initial=self._initial,
+        )
 
     def initial(self, rng: np.random.Generator) -> Params:
         """Draws the parameters of a new circuit, float64, named and shaped as in ``layout``."""

@@ -8,6 +8,8 @@ Imported only when a circuit is made: it needs torch and PennyLane.
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +18,13 @@ import pennylane as qp
 import torch
 
 from qmarl.circuits.diagonal import axis_angle
+from qmarl.circuits.expressions import Derived, ExpressionWriter, depends_on_input
 from qmarl.circuits.observables import convert_measurements
 from qmarl.circuits.program import Angle, FixedGate, Gate, Program, Rotation
 from qmarl.circuits.recorder import CompileError, Recorder
 from qmarl.circuits.signature import Signature
 from qmarl.circuits.symbols import Input, Symbol, Weight
+from qmarl.errors import ConfigurationError
 from qmarl.types import Array
 
 QuantumFunction = Callable[..., Any]
@@ -40,17 +44,49 @@ def compile_function(function: QuantumFunction, signature: Signature) -> Program
 
     Raises:
         CompileError: The function cannot be fused; the text says why.
+        ConfigurationError: It does not use its inputs, or has too many qubits.
     """
     rng = np.random.default_rng(0)
     program, tape = _translate(function, signature, *signature.sample(rng))
+    if not _takes_inputs(program):
+        raise ConfigurationError(
+            f"circuit '{signature.name}': no gate of its quantum function depends on the inputs"
+        )
     _verify(program, tape, function, signature, rng)
     return program
 
 
 def build_tape(function: QuantumFunction, signature: Signature, inputs: Array, flat: Array) -> Any:
-    """Runs the quantum function on one sample and returns its PennyLane tape."""
+    """Runs the quantum function on one sample and returns its PennyLane tape.
+
+    Raises:
+        ConfigurationError: It cannot be called like this, or returns no measurement.
+    """
     weights = signature.unflatten(torch.as_tensor(flat))
-    return qp.tape.make_qscript(function)(torch.as_tensor(inputs), weights)
+    try:
+        inspect.signature(function).bind(inputs, weights)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"circuit '{signature.name}': its quantum function must take (inputs, weights): {error}"
+        ) from error
+    try:
+        tape = qp.tape.make_qscript(function)(torch.as_tensor(inputs), weights)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"circuit '{signature.name}': its quantum function fails on {signature.n_inputs} "
+            f"inputs and weights {dict(signature.shapes)}: {error}"
+        ) from error
+    if not tape.measurements:
+        raise ConfigurationError(
+            f"circuit '{signature.name}': its quantum function must return expectation values or "
+            "probabilities, it returns no measurement"
+        )
+    return tape
+
+
+def _takes_inputs(program: Program) -> bool:
+    rotations = (gate for gate in program.gates if isinstance(gate, Rotation))
+    return any(gate.angle.feature >= 0 for gate in rotations)
 
 
 def wire_order(tape: Any) -> list[Any]:
@@ -71,9 +107,13 @@ def _translate(
         simple = _decompose(tape)
         wires = wire_order(simple)
         if len(wires) > MAX_QUBITS:
-            raise CompileError(f"it has {len(wires)} qubits, more than {MAX_QUBITS}")
+            raise ConfigurationError(
+                f"circuit '{signature.name}': it has {len(wires)} qubits, at most {MAX_QUBITS} are "
+                "allowed on the backend 'program'"
+            )
         place = {wire: k for k, wire in enumerate(wires)}
-        gates = [gate for op in simple.operations for gate in _gates(op, place, recorder)]
+        angles = _Angles(signature)
+        gates = [gate for op in simple.operations for gate in _gates(op, place, recorder, angles)]
     outputs = convert_measurements(simple.measurements, place)
     program = Program(
         name=signature.name,
@@ -82,13 +122,21 @@ def _translate(
         weights=tuple(signature.shapes.items()),
         gates=tuple(gates),
         outputs=outputs,
+        derived=Derived(angles.features.finish(), angles.weights.finish()),
     )
     return program, tape
 
 
 def _decompose(tape: Any) -> Any:
     names = {*_AXES, "GlobalPhase"}
-    [simple], _ = qp.transforms.decompose(tape, gate_set=names, stopping_condition=_is_simple)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            [simple], _ = qp.transforms.decompose(
+                tape, gate_set=names, stopping_condition=_is_simple
+            )
+        except (UserWarning, qp.exceptions.DecompositionUndefinedError) as error:
+            raise CompileError(f"a gate cannot be decomposed: {error}") from error
     return simple
 
 
@@ -98,12 +146,12 @@ def _is_simple(op: Any) -> bool:
     return not op.data and op.has_matrix and len(op.wires) <= 6
 
 
-def _gates(op: Any, place: Mapping[Any, int], recorder: Recorder) -> list[Gate]:
+def _gates(op: Any, place: Mapping[Any, int], recorder: Recorder, angles: _Angles) -> list[Gate]:
     if op.name in _IGNORED:
         return []
     wires = tuple(place[wire] for wire in op.wires)
     if op.name in _AXES:
-        angle = _angle(recorder.symbol(op.data[0]), op)
+        angle = angles.angle(recorder.symbol(op.data[0]))
         return [Rotation(wires[0], _AXES[op.name], angle)]
     if not op.has_matrix or op.data:
         raise CompileError(f"{op.name} is not a gate that can be fused")
@@ -111,16 +159,33 @@ def _gates(op: Any, place: Mapping[Any, int], recorder: Recorder) -> list[Gate]:
     return [_fixed_rotation(wires[0], matrix)] if len(wires) == 1 else [FixedGate(wires, matrix)]
 
 
-def _angle(symbol: Symbol, op: Any) -> Angle:
-    terms = symbol.offspring
-    if not terms:
-        return Angle(0.0, symbol.value)
-    [(monomial, factor), *rest] = terms.items()
-    inputs = [atom.input for atom in monomial if isinstance(atom, Input)]
-    weights = [atom.weight for atom in monomial if isinstance(atom, Weight)]
-    if rest or len(inputs) + len(weights) != len(monomial) or max(len(inputs), len(weights)) > 1:
-        raise CompileError(f"an angle of {op.name} is not of the form c * weight * input + b")
-    return Angle(factor, symbol.value, *(part[0] if part else -1 for part in (weights, inputs)))
+class _Angles:
+    """Writes angles; what is not ``c * weight * input + b`` becomes a derived column."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self.features = ExpressionWriter()
+        self.weights = ExpressionWriter()
+
+    def angle(self, symbol: Symbol) -> Angle:
+        terms = symbol.variable
+        if not terms:
+            return Angle(0.0, symbol.value)
+        [(monomial, factor), *rest] = terms.items()
+        inputs = [atom.input for atom in monomial if isinstance(atom, Input)]
+        weights = [atom.weight for atom in monomial if isinstance(atom, Weight)]
+        simple = (
+            len(inputs) + len(weights) == len(monomial) and len(inputs) < 2 and len(weights) < 2
+        )
+        if rest or not simple:
+            return self._derived(symbol)
+        return Angle(factor, symbol.value, *(part[0] if part else -1 for part in (weights, inputs)))
+
+    def _derived(self, symbol: Symbol) -> Angle:
+        if depends_on_input(symbol):
+            column = self._signature.n_inputs + self.features.column(symbol)
+            return Angle(1.0, 0.0, feature=column)
+        return Angle(1.0, 0.0, weight=self._signature.n_weights + self.weights.column(symbol))
 
 
 def _fixed_rotation(wire: int, matrix: Array) -> Rotation:

@@ -8,8 +8,9 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from qmarl.circuits.numpy_executor import Bound, forward
+from qmarl.circuits.bound import Bound
 from qmarl.circuits.numpy_executor import bind as bind_plan
+from qmarl.circuits.numpy_executor import forward
 from qmarl.circuits.program import Program
 from qmarl.types import Array
 

@@ -48,12 +48,18 @@ def default_weights(layout: Mapping[str, ParameterSpec], rng: np.random.Generato
 
 
 def _factors(program: Program) -> dict[int, list[float | None]]:
-    """Every factor with which a weight enters an angle; None where it multiplies an input."""
+    """How each weight enters angles: its factor, None with an input, 0 inside another function."""
     found: dict[int, list[float | None]] = defaultdict(list)
     for gate in program.gates:
         if isinstance(gate, Rotation) and gate.angle.weight >= 0:
             scales = gate.angle.feature >= 0
             found[gate.angle.weight].append(None if scales else abs(gate.angle.factor))
+    for node in program.derived.features.nodes:
+        if node.kind == "weight":
+            found[node.source].append(None)
+    for node in program.derived.weights.nodes:
+        if node.kind == "weight":
+            found[node.source].append(0.0)
     return found
 
 
@@ -61,7 +67,7 @@ def _spec(shape: tuple[int, ...], factors: list[float | None]) -> ParameterSpec:
     angles = [factor for factor in factors if factor is not None]
     if factors and not angles:
         return ParameterSpec(shape, None, "scales")
-    if len(angles) < len(factors) or not angles:
+    if len(angles) < len(factors) or not angles or not all(angles):
         return ParameterSpec(shape, None, "angles")
     slowest = min(angles)
     common = all(math.isclose(f / slowest, round(f / slowest)) for f in angles)

@@ -54,7 +54,8 @@ def lower_dense(program: Program) -> DensePlan:
     distinct, rows = _distinct(slot)
     return DensePlan(
         qubits=program.qubits,
-        n_weights=program.n_weights,
+        n_weights=program.n_weights + len(program.derived.weights.wanted),
+        derived=program.derived if any(part.wanted for part in program.derived) else None,
         chains=writer.table.arrays(),
         free=np.array(writer.free, int).reshape(-1, program.qubits),
         after=np.array(writer.after).reshape(-1, 1, 2**program.qubits, 2**program.qubits),
@@ -151,7 +152,8 @@ def lower_layered(program: Program) -> LayeredPlan:
     data = _stack([layer for layer in layers if layer.has_data], program.qubits, table)
     return LayeredPlan(
         qubits=program.qubits,
-        n_weights=program.n_weights,
+        n_weights=program.n_weights + len(program.derived.weights.wanted),
+        derived=program.derived if any(part.wanted for part in program.derived) else None,
         chains=table.arrays(),
         initial=runs[0],
         data=data,

@@ -7,12 +7,14 @@ the agents as an axis of their own.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qmarl.circuits.bound import Bound
 from qmarl.circuits.dense_executor import DenseBound
+from qmarl.circuits.derived_executor import DerivedBound, extend_weights
 from qmarl.circuits.layered_executor import LayeredBound
 from qmarl.circuits.plan import DensePlan, Plan
 from qmarl.types import Array
@@ -22,30 +24,6 @@ RESERVE = 31 << 20
 
 CHUNK = 1 << 15
 """Amplitudes of one state that are worked on together: 256 KiB in complex64."""
-
-
-class Bound(Protocol):
-    """A plan under given weights."""
-
-    plan: Any
-    dtype: np.dtype
-    agents: int
-
-    def forward(self, features: Array) -> tuple[Array, Any]:
-        """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and a trace."""
-        ...
-
-    def sums(self) -> Any:
-        """Zeros for :meth:`backward` to add to."""
-        ...
-
-    def backward(self, trace: Any, gradient: Array, sums: Any, inputs: Array | None) -> None:
-        """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
-        ...
-
-    def finish(self, sums: Any) -> Array:
-        """Gradient ``(A, P)`` float64 of the flat weights."""
-        ...
 
 
 def keep_memory() -> None:
@@ -70,9 +48,17 @@ def bind(plan: Plan, weights: Array, batch: int, dtype: npt.DTypeLike) -> Bound:
         dtype: float32 or float64.
     """
     weights = weights.astype(np.float64)
+    if plan.derived is None:
+        return _bind_circuit(plan, weights, batch, np.dtype(dtype))
+    extended = extend_weights(plan.derived, weights)
+    inner = _bind_circuit(plan, extended, batch, np.dtype(dtype))
+    return DerivedBound(plan.derived, inner, weights)
+
+
+def _bind_circuit(plan: Plan, weights: Array, batch: int, dtype: np.dtype) -> Bound:
     if isinstance(plan, DensePlan):
-        return DenseBound(plan, weights, np.dtype(dtype))
-    return LayeredBound(plan, weights, np.dtype(dtype), batch)
+        return DenseBound(plan, weights, dtype)
+    return LayeredBound(plan, weights, dtype, batch)
 
 
 def forward(bound: Bound, inputs: Array) -> tuple[Array, list[Any]]:

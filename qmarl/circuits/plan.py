@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
+from qmarl.circuits.expressions import Derived
 from qmarl.circuits.su2 import Chains
 from qmarl.types import Array
 
@@ -78,7 +79,8 @@ class DensePlan:
 
     Attributes:
         qubits: Number of qubits ``n``.
-        n_weights: Length of the flat weights.
+        n_weights: Length of the flat weights, derived ones included.
+        derived: Functions that stand before the circuit, None where there are none.
         chains: Every product of rotations without data; chain 0 is the identity.
         free: ``(M, n)`` chain of each wire of each free layer with weights.
         after: ``(M, 1, 2**n, 2**n)`` complex128, what is fixed after each of them.
@@ -92,6 +94,7 @@ class DensePlan:
 
     qubits: int
     n_weights: int
+    derived: Derived | None
     chains: Chains
     free: Array
     after: Array
@@ -158,7 +161,8 @@ class LayeredPlan:
 
     Attributes:
         qubits: Number of qubits ``n``.
-        n_weights: Length of the flat weights.
+        n_weights: Length of the flat weights, derived ones included.
+        derived: Functions that stand before the circuit, None where there are none.
         chains: Every product of rotations without data; chain 0 is the identity.
         initial: Run before the first data layer.
         data: The data layers.
@@ -168,6 +172,7 @@ class LayeredPlan:
 
     qubits: int
     n_weights: int
+    derived: Derived | None
     chains: Chains
     initial: Run
     data: DataLayers

@@ -15,6 +15,7 @@ import msgpack  # type: ignore[import-untyped] # it has no stubs
 import numpy as np
 import numpy.typing as npt
 
+from qmarl.circuits.expressions import NOTHING, Derived, Expressions, Node
 from qmarl.errors import RunError
 from qmarl.types import Array, Params
 
@@ -32,8 +33,8 @@ class Angle(NamedTuple):
     Attributes:
         factor: Constant factor.
         offset: Constant part [rad].
-        weight: Index into the flat weights, -1 where no weight takes part.
-        feature: Index into the inputs, -1 where no input takes part.
+        weight: Index into the flat weights (and derived ones), -1 where none takes part.
+        feature: Index into the inputs (and derived ones), -1 where none takes part.
     """
 
     factor: float
@@ -108,6 +109,8 @@ class Program:
         weights: Shape of each named weight; flat weights are their concatenation in this order.
         gates: Gates in the order in which they act on ``|0...0>``.
         outputs: Measured quantities, one output each.
+        derived: Functions that stand before the circuit: their values join the inputs and the
+            flat weights, behind the given ones.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Program:
     weights: tuple[tuple[str, tuple[int, ...]], ...]
     gates: tuple[Gate, ...]
     outputs: tuple[Observable, ...]
+    derived: Derived = NOTHING
 
     @property
     def n_outputs(self) -> int:
@@ -203,6 +207,7 @@ def _to_plain(program: Program) -> dict[str, Any]:
             [(int(isinstance(term, PauliWord)), tuple(term)) for term in observable]
             for observable in program.outputs
         ],
+        "derived": [(part.nodes, part.wanted) for part in program.derived],
     }
 
 
@@ -223,7 +228,16 @@ def _from_plain(plain: dict[str, Any]) -> Program:
             tuple(PauliWord(*term) if is_word else Projection(*term) for is_word, term in terms)
             for terms in plain["outputs"]
         ),
+        derived=Derived(*(_read_expressions(part) for part in plain["derived"])),
     )
+
+
+def _read_expressions(plain: list[Any]) -> Expressions:
+    nodes = tuple(
+        Node(kind, source, function, tuple((factor, tuple(places)) for factor, places in terms))
+        for kind, source, function, terms in plain[0]
+    )
+    return Expressions(nodes, tuple(plain[1]))
 
 
 def _read_gate(plain: list[Any]) -> Gate:

@@ -69,7 +69,7 @@ class Symbol:
         return dict(self.terms).get((), 0.0)
 
     @property
-    def offspring(self) -> dict[Monomial, float]:
+    def variable(self) -> dict[Monomial, float]:
         """The terms that are not constant."""
         return {monomial: factor for monomial, factor in self.terms if monomial}
 
