@@ -12,7 +12,7 @@ from qmarl.circuits.ansatz import ANSATZES, AnsatzConfig, initial_angles
 from qmarl.circuits.encoding import ENCODINGS, EncodingConfig, capacity, initial_scales
 from qmarl.circuits.initialisation import check_identity_block, identity_block_problem
 from qmarl.circuits.readout import READOUTS, ReadoutConfig
-from qmarl.config import Section
+from qmarl.config import Misfits, Section
 from qmarl.errors import ConfigurationError
 from qmarl.types import ParameterSpec, Params
 
@@ -46,7 +46,7 @@ class CircuitConfig(Section):
             kind, layers = self.ansatz.kind, self.layers
             problem = identity_block_problem(kind, layers, reupload=self.reupload)
             if problem:
-                raise ValueError(f"ansatz.initialisation 'identity_block': {problem}")
+                raise Misfits([("ansatz.initialisation", f"'identity_block': {problem}")])
         return self
 
 

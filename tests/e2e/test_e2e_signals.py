@@ -62,14 +62,14 @@ def test_interrupted_twice_killed_once_and_still_the_same_bits(
     assert (code, err.splitlines()[-1]) == (143, "error: interrupted by SIGTERM")
     assert run.status.state == "interrupted"
     done = checkpoint.load(run.checkpoints).step
-    assert 3 <= done == run.status.round < ROUNDS
+    assert 2 <= done == run.status.round < ROUNDS  # the third round may be logged, yet not done
 
     process = start("resume", run.path)
     wait_for_rounds(process, home, done + 3)
     code, err = end(process, signal.SIGINT)
     assert (code, err.splitlines()[-1]) == (130, "error: interrupted by SIGINT")
     done, former = checkpoint.load(run.checkpoints).step, done
-    assert former + 3 <= done < ROUNDS
+    assert former + 2 <= done < ROUNDS
 
     process = start("resume", run.path)
     wait_for_rounds(process, home, done + 9)  # beyond a multiple of checkpoint_every
