@@ -7,13 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from envs.adapters import PettingZooWorld
-from envs.backends.point import PointBackend
-from envs.batch import BatchWorld
 from envs.pettingzoo_source import PettingZooConfig
 from envs.section import WorldSection
 from envs.tasks.drone_layout import DroneNavigationConfig
-from envs.tasks.drone_navigation import DroneNavigation
 from envs.world import World
 
 ENVS = {"drone_navigation": "N drones cross an arena to their goals without touching anything"}
@@ -48,8 +44,14 @@ def make(config: DroneNavigationConfig | PettingZooConfig, num_envs: int | None 
     """
     count = config.num_envs if num_envs is None else num_envs
     if isinstance(config, PettingZooConfig):
+        from envs.adapters import PettingZooWorld
+
         register_all()
         return PettingZooWorld(config, count)
+    from envs.backends.point import PointBackend
+    from envs.batch import BatchWorld
+    from envs.tasks.drone_navigation import DroneNavigation
+
     shape = count, config.drones
     backend = PointBackend(config.point, shape, config.arena)
     return BatchWorld(DroneNavigation(config, count, backend.dt), backend, count)
