@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -16,7 +18,7 @@ from envs.pettingzoo_source import (
     state_size,
 )
 from envs.world import Scene, Step, View, WorldSpec
-from qmarl.errors import ConfigurationError, RunError
+from qmarl.errors import ConfigurationError, QmarlError, RunError
 from qmarl.seeding import seed_for
 
 if TYPE_CHECKING:
@@ -83,10 +85,11 @@ class PettingZooWorld:
         shape = before.alive.shape
         rewards = np.zeros(shape, np.float32)
         terminated, truncated = np.zeros(shape, bool), np.zeros(shape, bool)
-        infos = [
-            self._advance(row, chosen[row], before, final, (rewards, terminated, truncated))
-            for row in range(self.num_envs)
-        ]
+        infos = []
+        for row in range(self.num_envs):
+            with self._foreign(row):
+                out = rewards, terminated, truncated
+                infos.append(self._advance(row, chosen[row], before, final, out))
         check_finite(final, rewards, self._spec)
         ended = np.asarray(~(final.alive & ~truncated).any(1))
         outcomes = self._read(infos) if ended.any() else {}
@@ -107,7 +110,12 @@ class PettingZooWorld:
             env.close()
 
     def _describe(self, config: PettingZooConfig) -> WorldSpec:
-        self._envs[0].reset(seed=0)
+        try:
+            self._envs[0].reset(seed=0)
+        except Exception as error:
+            raise ConfigurationError(
+                f"env.id {config.id!r}: its reset raised {type(error).__name__}: {error}"
+            ) from error
         return WorldSpec(
             name=config.id,
             agents=self._agents,
@@ -130,8 +138,22 @@ class PettingZooWorld:
     def _begin(self, view: View, row: int) -> None:
         name = self._first_env + row
         seed = seed_for(self._seed, "env", name, int(self._episode[row])) & 0x7FFFFFFF
-        observations, infos = self._envs[row].reset(seed=seed)
-        self._write(view, row, observations, infos, set(self._envs[row].agents))
+        with self._foreign(row):
+            observations, infos = self._envs[row].reset(seed=seed)
+            self._write(view, row, observations, infos, set(self._envs[row].agents))
+
+    @contextmanager
+    def _foreign(self, row: int) -> Iterator[None]:
+        """Whatever goes wrong in a copy is told as its own, not as a defect of ours."""
+        try:
+            yield
+        except QmarlError:
+            raise
+        except Exception as error:
+            raise RunError(
+                f"{self._spec.name}: world {self._first_env + row} raised "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _write(
         self, view: View, row: int, observations: Any, infos: Any, present: set[str]
@@ -171,7 +193,7 @@ class PettingZooWorld:
             name: int(actions[column]) + self._sights[name].start
             for name, column in zip(names, acting, strict=True)
         }
-        seen, rewards, ends, cuts, infos = self._call(row, moves)
+        seen, rewards, ends, cuts, infos = self._envs[row].step(moves)
         self._steps[row] += 1
         late = self._steps[row] >= self._spec.max_steps
         for name, column in zip(names, acting, strict=True):
@@ -182,14 +204,6 @@ class PettingZooWorld:
         present = (set(self._envs[row].agents) | set(names)) - gone
         self._write(final, row, seen, infos, present)
         return dict(infos)
-
-    def _call(self, row: int, moves: dict[str, int]) -> Any:
-        try:
-            return self._envs[row].step(moves)
-        except Exception as error:
-            raise RunError(
-                f"{self._spec.name}: world {row} raised {type(error).__name__}: {error}"
-            ) from error
 
     def _next(self, final: View, truncated: Array, ended: Array) -> View:
         """What is seen next: as ``final``, without who was cut, and anew where all ended."""

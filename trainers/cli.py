@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from qmarl.errors import QmarlError
+from trainers.cli_circuits import circuits_app
 from trainers.cli_config import CONFIG_HELP, OVERRIDES_HELP, config_app
 from trainers.interrupt import RunInterruptedError
 from trainers.progress import Progress, make_progress
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app, name="config")
+app.add_typer(circuits_app, name="circuits")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="a.b=value", help=OVERRIDES_HELP)]
@@ -204,3 +206,7 @@ def _run(work: Callable[[Progress], Path], as_json: bool) -> None:
         console.finish(run, write_report(run, []))
     finally:
         console.close()
+
+
+if __name__ == "__main__":
+    main()

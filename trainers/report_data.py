@@ -279,20 +279,24 @@ def _in_training(config: dict[str, Any], rounds: tuple[dict[str, Any], ...]) -> 
         if found:
             done = int(metrics["round"]) + 1
             settings = section(config, "evaluation")
-            last = done == whole(config.get("rounds"))
-            episodes = settings.get("final_episodes" if last else "episodes")
+            episodes = settings.get("episodes")
             policy = _policy(None, settings.get("greedy"))
             return [Evaluation("metrics.jsonl", found, done, whole(episodes), None, policy)]
     return []
 
 
 def _ranked(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Latest parameters first, then most episodes, then the one that training itself ended with."""
-    latest = max((one.round or 0 for one in evaluations), default=0)
+    """The best parameters on held-out worlds first, then validation, then what is out of date.
 
-    def key(one: Evaluation) -> tuple[int, int, bool, bool, str]:
+    Validation chose the checkpoint, so it flatters; what was played before the run went on is old.
+    """
+    rounds = {one.source: one.round for one in evaluations if one.round is not None}
+    latest = max(rounds.values(), default=0)
+    fresh = rounds.get("eval/final.json", latest)
+
+    def key(one: Evaluation) -> tuple[int, int, int, bool, str]:
         known = latest if one.round is None else one.round
-        by_rank = (one.source != "eval/final.json", one.source == "metrics.jsonl")
-        return (-known, -(one.episodes or 0), *by_rank, one.source)
+        tier = 1 if one.source == "metrics.jsonl" else 0 if known >= fresh else 2
+        return (tier, -known, -(one.episodes or 0), one.source != "eval/final.json", one.source)
 
     return sorted(evaluations, key=key)

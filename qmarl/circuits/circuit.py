@@ -119,6 +119,11 @@ class Circuit:
         return self._function
 
     @property
+    def tape(self) -> Any:
+        """PennyLane's tape of one sample, to look at: its numbers are arbitrary."""
+        return self._tape
+
+    @property
     def n_inputs(self) -> int:
         """Inputs of one sample."""
         return self._signature.n_inputs

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from qmarl.circuits.circuit import Circuit
 
-ROOM = 1 << 20
-"""Complex numbers that the unitaries of one call may take for each layer."""
+ROOM = 1 << 18
+"""Complex numbers that one call may keep for each layer."""
 
-MOST_AT_ONCE = 1 << 12
+UNITARIES = 5
+"""Up to this many qubits the executor builds whole unitaries."""
 
 
 def require_samples(samples: int, least: int = 2) -> None:
@@ -51,12 +52,14 @@ def random_weights(circuit: Circuit, samples: int, rng: np.random.Generator) -> 
 
 
 def shares(samples: int, qubits: int) -> Iterator[slice]:
-    """Divides samples into calls whose unitaries fit into memory.
+    """Divides samples into calls that fit into memory.
 
-    >>> [(part.start, part.stop) for part in shares(100, 7)]
+    On few qubits each sample keeps whole unitaries, on more of them states.
+
+    >>> [(part.start, part.stop) for part in shares(100, 8)]
     [(0, 64), (64, 100)]
     """
-    step = min(MOST_AT_ONCE, max(16, ROOM >> (2 * qubits)))
+    step = max(1, ROOM >> (2 * qubits if qubits <= UNITARIES else qubits + 4))
     for start in range(0, samples, step):
         yield slice(start, min(start + step, samples))
 

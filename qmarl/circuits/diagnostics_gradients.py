@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from qmarl.circuits.builtin import CircuitConfig, initial_weights
+from qmarl.circuits.builtin import MAX_QUBITS, CircuitConfig, initial_weights
 from qmarl.circuits.decay import INTERVAL, Decay, fit_decay, resampled_variances
 from qmarl.circuits.diagnostics_draws import call, require_samples, shares, tensors
 from qmarl.circuits.encoding import capacity
-from qmarl.circuits.initialisation import Initialisation
+from qmarl.circuits.initialisation import Initialisation, check_identity_block
 from qmarl.circuits.readout import ReadoutConfig
 from qmarl.errors import ConfigurationError
 from qmarl.seeding import seed_for, stream
@@ -107,37 +107,29 @@ def gradient_variance(
     widths, depths = sorted(set(qubits)), sorted(set(layers))
     rows, decays = [], []
     for depth in depths:
-        clouds = []
-        for width in widths:
-            resized = _resized(config, width, depth, observable, initialisation)
-            clouds.append(_gradients(resized, samples, seed, backend))
+        resized = [_resized(config, n, depth, observable, initialisation) for n in widths]
+        clouds = [_gradients(one, samples, seed, backend) for one in resized]
         resamples = [resampled_variances(cloud, seed) for cloud in clouds]
-        rows += [
-            _row(resized_to, depth, cloud, resample)
-            for resized_to, cloud, resample in zip(widths, clouds, resamples, strict=True)
-        ]
+        found = [_row(*each) for each in zip(resized, clouds, resamples, strict=True)]
+        rows += found
         if len(widths) > 2:
-            means = [row.mean for row in rows[-len(widths) :]]
-            decays.append(fit_decay(depth, widths, means, resamples))
+            decays.append(fit_decay(depth, widths, [row.mean for row in found], resamples))
     return GradientScan(observable, initialisation, samples, tuple(rows), tuple(decays))
 
 
 def _resized(
     config: CircuitConfig, qubits: int, layers: int, observable: Observable, start: Initialisation
 ) -> CircuitConfig:
-    from pydantic import ValidationError
-
-    plain = config.model_dump()
-    plain |= {"qubits": qubits, "layers": layers}
-    plain["ansatz"] |= {"initialisation": start}
-    plain["readout"] = ReadoutConfig(kind="z" if observable == "local" else "probabilities")
-    try:
-        return CircuitConfig.model_validate(plain)
-    except ValidationError as error:
-        reasons = "; ".join(problem["msg"] for problem in error.errors())
-        raise ConfigurationError(
-            f"a circuit of {qubits} qubits and {layers} layers cannot be: {reasons}"
-        ) from None
+    if not 1 <= qubits <= MAX_QUBITS:
+        raise ConfigurationError(f"qubits: got {qubits}, allowed are 1 to {MAX_QUBITS}")
+    if layers < 1:
+        raise ConfigurationError(f"layers: got {layers}, at least 1 is needed")
+    if start == "identity_block":
+        check_identity_block(config.ansatz.kind, layers, reupload=config.reupload)
+    readout = ReadoutConfig(kind="z" if observable == "local" else "probabilities")
+    ansatz = config.ansatz.model_copy(update={"initialisation": start})
+    changed = {"qubits": qubits, "layers": layers, "ansatz": ansatz, "readout": readout}
+    return config.model_copy(update=changed)
 
 
 def _gradients(config: CircuitConfig, samples: int, seed: int, backend: str) -> Array:
@@ -173,12 +165,12 @@ def _by_angle(gradients: Array) -> Array:
     return np.roll(flat, -1, 1) if gradients.ndim == 4 else flat  # RZ, RY, RZ come in threes
 
 
-def _row(qubits: int, layers: int, gradients: Array, resamples: Array) -> GradientRow:
+def _row(config: CircuitConfig, gradients: Array, resamples: Array) -> GradientRow:
     variances = gradients.var(0, ddof=1)
     low, high = np.percentile(resamples, INTERVAL)
     return GradientRow(
-        qubits=qubits,
-        layers=layers,
+        qubits=config.qubits,
+        layers=config.layers,
         angles=gradients.shape[1],
         first=float(variances[0]),
         mean=float(variances.mean()),

@@ -82,7 +82,8 @@ def expressibility(
         bins: Bins of the histogram.
 
     Raises:
-        ConfigurationError: There are too few samples, or the circuit cannot be undone.
+        ConfigurationError: There are too few samples, or the circuit has no pure states or cannot
+            be undone.
     """
     require_samples(samples)
     values = fidelities(circuit, samples, seed, inputs)
@@ -118,7 +119,7 @@ def entangling_capability(
         inputs: ``(n_inputs,)`` that all states share; zeros where they are not given.
 
     Raises:
-        ConfigurationError: There are too few samples.
+        ConfigurationError: There are too few samples, or the circuit has no pure states.
     """
     require_samples(samples)
     values = entanglement(circuit, samples, seed, inputs)
@@ -158,11 +159,11 @@ def divergence(found: Array, expected: Array) -> float:
 
 def qubit_count(circuit: Circuit) -> int:
     """Number of qubits that a circuit acts on."""
-    return len(_tape(circuit, *_example(circuit)).wires)
+    return len(circuit.tape.wires)
 
 
 def _histogram(values: Array, bins: int) -> Array:
-    return np.histogram(values, bins, (0.0, 1.0))[0] / len(values)
+    return np.asarray(np.histogram(values, bins, (0.0, 1.0))[0] / len(values))
 
 
 def _rows(circuit: Circuit, inputs: Array | None, samples: int) -> Array:
@@ -172,14 +173,6 @@ def _rows(circuit: Circuit, inputs: Array | None, samples: int) -> Array:
             f"circuit '{circuit.name}': inputs must be ({circuit.n_inputs},), got {row.shape}"
         )
     return np.tile(row, (samples, 1))
-
-
-def _example(circuit: Circuit) -> tuple[Any, Any]:
-    import torch
-
-    weights = {name: torch.zeros(spec.shape) for name, spec in circuit.layout.items()}
-    named = weights if circuit.named else next(iter(weights.values()))
-    return torch.zeros(circuit.n_inputs), named
 
 
 def _tape(circuit: Circuit, inputs: Any, weights: Any) -> Any:
@@ -192,11 +185,15 @@ def _derived(
     circuit: Circuit, function: Callable[[Any, Any], Any], prefixes: tuple[str, ...]
 ) -> Circuit:
     """A circuit of another function on the same backend, with named copies of the weights."""
-    from qmarl.circuits.circuit import Circuit as Made  # it is above this file in the room
+    from qmarl.circuits.circuit import Circuit as Made  # torch and PennyLane come with it
 
+    if any(operation.name.startswith("MidMeasure") for operation in circuit.tape.operations):
+        raise ConfigurationError(
+            f"circuit '{circuit.name}': it measures in its middle, so that it reaches no pure state"
+        )
     shapes = {f"{p}{name}": spec.shape for p in prefixes for name, spec in circuit.layout.items()}
     backend = circuit.path
-    return Made(function, circuit.n_inputs, shapes, name=f"{circuit.name}", backend=backend)
+    return Made(function, circuit.n_inputs, shapes, name=circuit.name, backend=backend)
 
 
 def _part(circuit: Circuit, weights: Any, prefix: str) -> Any:

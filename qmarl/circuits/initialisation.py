@@ -59,7 +59,7 @@ def identity_block(shape: tuple[int, ...], spread: float, rng: np.random.Generat
         Angles in [-pi, pi].
     """
     del spread
-    from scipy.spatial.transform import Rotation
+    from scipy.spatial.transform import Rotation  # type: ignore[import-untyped] # it has no stubs
 
     columns, qubits, _ = shape
     angles = np.zeros(shape)

@@ -292,3 +292,32 @@ def test_simple_spread_is_the_same_whatever_the_batch() -> None:
     assert ended == 3
     for world in (whole, alone):
         world.close()
+
+
+class Faulty(Caravan):
+    """Breaks the API in the way that ``spoil`` names."""
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        if self.spoil == "reset" and len(self.seeds) > 1:
+            raise RuntimeError("no runway")
+        return super().reset(seed, options)
+
+    def step(self, actions: Any) -> Any:
+        seen, *rest = super().step(actions)
+        if self.spoil == "length" and "ant" in seen:
+            seen["ant"] = np.zeros(3, np.float32)
+        return (seen, *rest[:-1]) if self.spoil == "short" else (seen, *rest)
+
+
+@pytest.mark.parametrize("fault", ["reset", "length", "short"])
+def test_any_fault_of_a_foreign_world_is_told_as_its_own(fault: str) -> None:
+    world = make(PettingZooConfig(id=HERE + "Faulty", max_steps=5, kwargs={"spoil": fault}), 1)
+    with pytest.raises(RunError, match=r"world 4 raised \w+Error"):
+        fly(world)
+
+
+def fly(world: World) -> None:
+    view = world.reset(0, first_env=4)
+    policy = at_random(0)
+    for _ in range(12):
+        view = world.step(policy(view)).view

@@ -154,7 +154,7 @@ def test_an_old_evaluation_gives_way_to_a_later_one(make_run: Make) -> None:
     run = make_run()
     change(run, "eval/seed1000-episodes200-greedy.json", {"round": 50, "episodes": 1000})
     head = page_of(write_report(run)).text[""]
-    assert "On 200 held-out episodes all arrive unharmed in 94.6\u202f%" in head  # of the log
+    assert "On 64 held-out episodes all arrive unharmed in 94.6\u202f%" in head  # of the log
 
 
 def test_overlapping_intervals_show_no_difference(make_run: Make) -> None:
