@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PAIRS = 10
 """Pairs of states for each parameter set of the gradients: a histogram needs more."""
 
-POINTS = 50
-"""Parameter sets and inputs of the effective dimension at most."""
+POINTS, SETS = 50, 20
+"""Inputs, and parameter sets at most, of the effective dimension."""
 
 N_DATA = 100_000
 """Data that the effective dimension is told for."""
@@ -88,14 +88,15 @@ def examine(
         )
         for order, start in enumerate(starts)
     )
-    points = min(samples, POINTS)
     inputs = stream(seed, "inputs").uniform(-1, 1, (POINTS, circuit.n_inputs))
     model: Model = "probabilities" if config.readout.kind == "probabilities" else "softmax"
     return Diagnosis(
         scans,
         diagnostics.expressibility(circuit, PAIRS * samples, seed),
         diagnostics.entangling_capability(circuit, samples, seed),
-        diagnostics.effective_dimension(circuit, inputs, N_DATA, points, seed, model=model),
+        diagnostics.effective_dimension(
+            circuit, inputs, N_DATA, min(samples, SETS), seed, model=model
+        ),
     )
 
 
@@ -105,8 +106,8 @@ def table(found: Diagnosis) -> str:
     states, entangled = found.expressibility, found.entangling_capability
     dimension = found.effective_dimension
     lines += [
-        f"expressibility         {states.divergence:.4f} nat from Haar-random states; {states.samples} "
-        f"pairs of those have {states.floor:.4f}",
+        f"expressibility         {states.divergence:.4f} nat from Haar-random states; "
+        f"{states.samples} pairs of those have {states.floor:.4f}",
         f"entangling capability  {entangled.mean:.3f} +- {entangled.error:.3f} of 1; Haar-random "
         f"states have {entangled.haar:.3f}",
         f"effective dimension    {dimension.value:.1f} of {dimension.parameters} parameters "

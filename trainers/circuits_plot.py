@@ -30,10 +30,10 @@ def plot(scans: Sequence[GradientScan], states: Expressibility, name: str, path:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout=ConstrainedLayoutEngine(wspace=0.06))
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr] # it was just chosen
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _gradients(left, scans)
     _fidelities(right, states)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,9 +52,9 @@ def train(config: ExperimentConfig, *, source: str, console: Progress) -> Path:
         RunInterruptedError: A signal ended the run; a checkpoint was written.
     """
     parts = build(config)
-    executor = make_executor(config.executor)
-    run = RunDirectory.create(config, source)
-    return _go(parts, executor, run, parts.start, console)
+    with closing(make_executor(config.executor)) as executor:
+        run = RunDirectory.create(config, source)
+        return _go(parts, executor, run, parts.start, console)
 
 
 def resume(run: Path, console: Progress) -> Path:
@@ -74,7 +75,9 @@ def resume(run: Path, console: Progress) -> Path:
         console.note(f"passed over a damaged checkpoint: {skipped}")
     directory.probe()
     state = TrainingState.from_checkpoint(loaded)
-    return _go(build(config), make_executor(config.executor), directory, state, console)
+    parts = build(config)
+    with closing(make_executor(config.executor)) as executor:
+        return _go(parts, executor, directory, state, console)
 
 
 def _go(
@@ -82,21 +85,18 @@ def _go(
 ) -> Path:
     """Trains from ``state`` on with the run directory locked; whatever happens, a state is kept."""
     config, reached = parts.config, deque([state], maxlen=1)
-    try:
-        with run.locked(), _logger(run, config, state) as logger, interruptible():
-            try:
-                model = describe(parts.groups, config.actor)
-                run.write_model(model)
-                run.set_status("running", state.round)
-                console.start(config.rounds, headline(config, model))
-                trainer = _trainer(parts, run, executor, logger, console)
-                trainer.run(state, reached.append)
-                _finish(run, config)
-            except BaseException as error:
-                _leave(run, config, reached[-1], error, console)
-                raise
-    finally:
-        executor.close()
+    with run.locked(), _logger(run, config, state) as logger, interruptible():
+        try:
+            model = describe(parts.groups, config.actor)
+            run.write_model(model)
+            run.set_status("running", state.round)
+            console.start(config.rounds, headline(config, model))
+            trainer = _trainer(parts, run, executor, logger, console)
+            trainer.run(state, reached.append)
+            _finish(run, config)
+        except BaseException as error:
+            _leave(run, config, reached[-1], error, console)
+            raise
     return run.path
 
 
@@ -123,7 +123,7 @@ def _trainer(
         rounds=make_rounds(parts, executor),
         federations=parts.federations,
         evaluate=judge,
-        keep=lambda state, best: _keep(run, config, state, best),
+        keep=lambda state: _keep(run, config, state),
         report=report,
         total=config.rounds,
         evaluate_every=judged.every,
@@ -131,9 +131,9 @@ def _trainer(
     )
 
 
-def _keep(run: RunDirectory, config: ExperimentConfig, state: TrainingState, best: bool) -> None:
-    keep = config.logging.keep
-    checkpoints.save(run.checkpoints, state.round, state.arrays(), state.meta(), keep, best)
+def _keep(run: RunDirectory, config: ExperimentConfig, state: TrainingState) -> None:
+    arrays, meta, keep = state.arrays(), state.meta(), config.logging.keep
+    checkpoints.save(run.checkpoints, state.round, arrays, meta, keep, state.is_best)
 
 
 def _leave(
@@ -151,7 +151,7 @@ def _leave(
     interrupted = isinstance(error, RunInterruptedError)
     try:
         if not saved.is_dir():
-            _keep(run, config, state, best=False)
+            _keep(run, config, state)
         run.set_status("interrupted" if interrupted else "failed", state.round)
     except (QmarlError, OSError) as second:
         console.note(f"the end of the run could not be written down: {second}")

@@ -14,6 +14,7 @@ from qmarl.seeding import stream
 from qmarl.types import Params
 from trainers.groups import Group
 
+NUMBERS = ("round", "env_steps", "best", "best_round")
 PARTS = ("params", "moments", "server")
 
 
@@ -25,6 +26,7 @@ class TrainingState:
         round: Rounds that are done.
         env_steps: World steps that were taken.
         best: Score of the best evaluation so far, ``None`` before the first.
+        best_round: Rounds that were done then.
         params: Parameters ``(S, ...)`` of every group, shared ones as the server has them.
         moments: Optimiser moments of every group.
         server: State of every group's server.
@@ -33,9 +35,15 @@ class TrainingState:
     round: int
     env_steps: int
     best: float | None
+    best_round: int | None
     params: dict[str, Params]
     moments: dict[str, Params]
     server: dict[str, Params] = field(default_factory=dict)
+
+    @property
+    def is_best(self) -> bool:
+        """Whether these very parameters were judged the best."""
+        return self.best_round == self.round
 
     def arrays(self) -> dict[str, Params]:
         """All arrays as ``<part>.<group>`` for a checkpoint."""
@@ -47,7 +55,7 @@ class TrainingState:
 
     def meta(self) -> dict[str, Any]:
         """All plain numbers for a checkpoint."""
-        return {"round": self.round, "env_steps": self.env_steps, "best": self.best}
+        return {name: getattr(self, name) for name in NUMBERS}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> TrainingState:
@@ -61,10 +69,12 @@ class TrainingState:
             for name, params in checkpoint.arrays.items():
                 part, _, group = name.partition(".")
                 parts[part][group] = dict(params)
-            done, steps, best = (checkpoint.meta[key] for key in ("round", "env_steps", "best"))
+            numbers = {name: checkpoint.meta[name] for name in NUMBERS}
         except KeyError as error:
             raise RunError(f"the checkpoint of step {checkpoint.step} lacks {error}") from error
-        return cls(done, steps, best, **parts)
+        return cls(
+            **numbers, params=parts["params"], moments=parts["moments"], server=parts["server"]
+        )
 
 
 def initial_state(groups: Mapping[str, Group], seed: int) -> TrainingState:
@@ -82,7 +92,7 @@ def initial_state(groups: Mapping[str, Group], seed: int) -> TrainingState:
             for array in drawn[0]
         }
         moments[name] = group.learner.initial_moments(group.stacks, group.critics)
-    return TrainingState(0, 0, None, params, moments)
+    return TrainingState(0, 0, None, None, params, moments)
 
 
 def _count(group: Group, array: str) -> int:

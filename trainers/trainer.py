@@ -15,8 +15,8 @@ from trainers.state import TrainingState
 
 Evaluate = Callable[[Mapping[str, Params]], dict[str, float]]
 """Scores of the groups' parameters, as flat metrics."""
-Keep = Callable[[TrainingState, bool], None]
-"""Writes a checkpoint; the flag says whether it is the best so far."""
+Keep = Callable[[TrainingState], None]
+"""Writes a checkpoint."""
 Report = Callable[[int, dict[str, float]], None]
 """Takes the metrics of a round."""
 
@@ -58,13 +58,13 @@ class Trainer:
         while state.round < self.total:
             started = perf_counter()
             state, metrics = self._round(state)
-            state, scores, best = self._judge(state)
+            state, scores = self._judge(state)
             metrics |= scores | {"clock/round_s": perf_counter() - started}
             metrics["clock/env_steps_per_s"] = metrics["round_env_steps"] / metrics["clock/round_s"]
             self.report(state.round - 1, metrics)
             completed(state)
-            if best or self._due(state.round, self.keep_every):
-                self.keep(state, best)
+            if state.is_best or self._due(state.round, self.keep_every):
+                self.keep(state)
 
     def _round(self, state: TrainingState) -> tuple[TrainingState, dict[str, float]]:
         """One round: from parameters and moments to the next ones."""
@@ -86,20 +86,21 @@ class Trainer:
             params[name] = federation.joined(params[name])
         server = {name: each.server.state() for name, each in self.federations.items()}
         steps = state.env_steps + outcome.env_steps
-        after = TrainingState(number + 1, steps, state.best, params, moments, server)
+        after = replace(
+            state, round=number + 1, env_steps=steps, params=params, moments=moments, server=server
+        )
         seconds = {"clock/federate_s": perf_counter() - started}
         return after, measured(outcome, exchanges, steps) | seconds
 
-    def _judge(self, state: TrainingState) -> tuple[TrainingState, dict[str, float], bool]:
-        """Evaluates when it is time; says whether the parameters are the best so far."""
+    def _judge(self, state: TrainingState) -> tuple[TrainingState, dict[str, float]]:
+        """Evaluates when it is time, and notes when the parameters are the best so far."""
         if not self._due(state.round, self.evaluate_every):
-            return state, {}, False
+            return state, {}
         scores = self.evaluate(state.params)
         score = scores.get("eval/success", scores["eval/return"])
-        best = state.best is None or score >= state.best
-        if best:
-            state = replace(state, best=score)
-        return state, scores, best
+        if state.best is None or score >= state.best:
+            state = replace(state, best=score, best_round=state.round)
+        return state, scores
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.total or (every > 0 and done % every == 0)

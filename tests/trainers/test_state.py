@@ -35,7 +35,9 @@ def test_a_state_comes_back_from_a_checkpoint_bit_for_bit(start, tmp_path, best)
 
 
 def test_groups_may_have_dots_in_their_names(start, tmp_path):
-    odd = TrainingState(1, 2, None, {"team.a": start.params["a"]}, {"team.a": start.moments["a"]})
+    odd = TrainingState(
+        1, 2, None, None, {"team.a": start.params["a"]}, {"team.a": start.moments["a"]}
+    )
     checkpoint.save(tmp_path, 1, odd.arrays(), odd.meta())
     equal(TrainingState.from_checkpoint(checkpoint.load(tmp_path)), odd)
 
