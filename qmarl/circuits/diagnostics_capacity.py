@@ -30,10 +30,11 @@ class EffectiveDimension:
     """The effective dimension of a circuit (Abbas et al. 2021, arXiv:2011.00027, eq. 2).
 
     Attributes:
-        value: The dimension; for many data it tends to the rank of the Fisher information.
+        value: The dimension; for ever more data it tends to the rank of the Fisher
+            information, which is at most the number of parameters.
         normalised: ``value / parameters``.
         parameters: Trainable numbers of the circuit.
-        rank: Mean rank of the Fisher information.
+        rank: Mean number of eigenvalues above 1e-6 of the normalised Fisher information.
         n_data: Number of data that the dimension is for.
         samples: Number of parameter sets.
     """

@@ -104,7 +104,7 @@ def fidelities(circuit: Circuit, samples: int, seed: int, inputs: Array | None =
     names |= {f"right.{name}": array for name, array in right.items()}
     overlap = _overlap(circuit)
     values = outputs(overlap, _rows(circuit, inputs, samples), names, qubit_count(circuit))
-    return np.clip(values[:, 0], 0.0, 1.0)
+    return np.asarray(np.clip(values[:, 0], 0.0, 1.0))
 
 
 def entangling_capability(
@@ -138,7 +138,7 @@ def entanglement(circuit: Circuit, samples: int, seed: int, inputs: Array | None
     weights = random_weights(circuit, samples, stream(seed, "entanglement"))
     rows = _rows(circuit, inputs, samples)
     bloch = outputs(_tomography(circuit), rows, weights, qubits)
-    return np.clip(1 - np.square(bloch).sum(1) / qubits, 0.0, 1.0)
+    return np.asarray(np.clip(1 - np.square(bloch).sum(1) / qubits, 0.0, 1.0))
 
 
 def haar_histogram(bins: int, size: int) -> Array:
@@ -192,7 +192,7 @@ def _derived(
             f"circuit '{circuit.name}': it measures in its middle, so that it reaches no pure state"
         )
     shapes = {f"{p}{name}": spec.shape for p in prefixes for name, spec in circuit.layout.items()}
-    backend = circuit.path
+    backend = circuit.path if circuit.path.startswith("pennylane:") else "program"
     return Made(function, circuit.n_inputs, shapes, name=circuit.name, backend=backend)
 
 
