@@ -220,8 +220,10 @@ def cell(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) -> dict[
         for dtype in DTYPES
     }
     micros = {name: round(1e6 * value, 1) for name, value in seconds.items()}
-    return {"ratios": {k: {n: round(v, 1) for n, v in r.items()} for k, r in ratios.items()},
-            "microseconds": micros}
+    return {
+        "ratios": {k: {n: round(v, 1) for n, v in r.items()} for k, r in ratios.items()},
+        "microseconds": micros,
+    }
 
 
 def main() -> None:
@@ -229,9 +231,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     a = parser.parse_args()
     import torch
+
     torch.set_num_threads(1)
     from qmarl.circuits import Circuit
     import qmarl
+
     print(qmarl.__file__)
     for name, case in CASES.items():
         batches = QUICK.get(name, ()) if a.quick else BATCHES
@@ -240,10 +244,24 @@ def main() -> None:
         circuit = Circuit(case.function, case.qubits, case.shape)
         for batch in batches:
             r = cell(case, circuit, (), batch)
-            print(name, batch, r["ratios"]["float32"], r["ratios"]["float64"], {k: v for k, v in r["microseconds"].items() if k.endswith("32")}, flush=True)
+            print(
+                name,
+                batch,
+                r["ratios"]["float32"],
+                r["ratios"]["float64"],
+                {k: v for k, v in r["microseconds"].items() if k.endswith("32")},
+                flush=True,
+            )
         if case.qubits == 4:
             r = cell(case, circuit, (4,), 64)
-            print(name, "4x64", r["ratios"]["float32"], r["ratios"]["float64"], {k: v for k, v in r["microseconds"].items() if k.endswith("32")}, flush=True)
+            print(
+                name,
+                "4x64",
+                r["ratios"]["float32"],
+                r["ratios"]["float64"],
+                {k: v for k, v in r["microseconds"].items() if k.endswith("32")},
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

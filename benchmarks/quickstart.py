@@ -15,6 +15,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -35,6 +36,12 @@ VARIANTS = {
 def fingerprint() -> str:
     """Hash of the configuration that every row of this table comes from."""
     return hashlib.sha256(CONFIG.read_bytes()).hexdigest()[:12]
+
+
+def commit() -> str:
+    """The commit that was checked out, as far as git knows."""
+    asked = ["git", "rev-parse", "--short=10", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def run(job: tuple[str, int]) -> dict[str, Any]:
@@ -65,6 +72,7 @@ def run(job: tuple[str, int]) -> dict[str, Any]:
         "variant": variant,
         "seed": seed,
         "config": fingerprint(),
+        "commit": commit(),
         "final": final,
         "env_steps": lines[-1]["env_steps"],
         "actor_parameters": model["all"]["actor"]["parameters"],

@@ -17,7 +17,7 @@ from qmarl.types import Array
 
 Initialisation = Literal["normal", "small_angle", "uniform", "identity_block"]
 
-Draw = Callable[[tuple[int, ...], float, np.random.Generator], Array]
+Draw = Callable[[tuple[int, ...], float, "np.random.Generator"], Array]  # quoted: loads no random
 """``draw(shape, spread, rng)`` gives angles [rad], the layers on the first axis."""
 
 
