@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.baseline import twin_widths
 from agents.networks import mlp_layout, parameter_count
 from qmarl.circuits.builtin import CircuitConfig
+from qmarl.circuits.noise import SILENT, NoiseConfig
+from qmarl.circuits.shots import Gradient, Sampling, SPSAConfig
 from qmarl.config import Section
+from qmarl.errors import ConfigurationError
 from qmarl.types import Array, Layout, Params
 
 if TYPE_CHECKING:
@@ -37,6 +40,35 @@ class ActorConfig(Section):
     """Hidden widths of an ``mlp``; by default those of the twin of equal parameter count."""
     precision: Precision = "float32"
     """Floating-point type of acting and learning."""
+    shots: int | None = Field(None, ge=1)
+    """Measurements behind every output of the circuit; by default outputs are exact."""
+    gradient: Gradient | None = None
+    """``adjoint`` (exact, the usual one), ``parameter_shift`` (usual with shots), or ``spsa``."""
+    spsa: SPSAConfig = SPSAConfig()
+    """Settings of ``gradient: spsa``."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How outputs and gradients are estimated, the default gradient written out."""
+        usual: Gradient = "adjoint" if self.shots is None else "parameter_shift"
+        return Sampling(self.shots, self.gradient or usual, self.spsa)
+
+    @model_validator(mode="after")
+    def _estimates_fit(self) -> Self:
+        if self.shots is None and self.gradient in (None, "adjoint"):
+            return self
+        if self.kind == "mlp":
+            raise ValueError("shots and gradient are for 'kind: vqc', not for 'mlp'")
+        if self.backend != "program":
+            raise ValueError(
+                f"shots and gradient are for 'backend: program', not for '{self.backend}'"
+            )
+        if self.shots is not None and self.gradient == "adjoint":
+            raise ValueError(
+                "gradient: 'adjoint' needs the exact state, which no shots give; use "
+                "'parameter_shift' or 'spsa', or leave out shots"
+            )
+        return self
 
 
 class Policy(Protocol):
@@ -71,22 +103,28 @@ class Actor(Protocol):
         ...
 
 
-def make_actor(config: ActorConfig, n_observations: int, n_actions: int) -> Actor:
+def make_actor(
+    config: ActorConfig, n_observations: int, n_actions: int, noise: NoiseConfig = SILENT
+) -> Actor:
     """Builds the actor that ``config`` describes.
 
     Args:
         config: The actor's section.
         n_observations: Numbers ``D`` that the widest agent sees.
         n_actions: Largest number ``N`` of actions.
+        noise: Noise of the circuit.
 
     Raises:
-        ConfigurationError: The circuit cannot hold that many inputs, or cannot be built.
+        ConfigurationError: The circuit cannot hold that many inputs, cannot be built, or there is
+            none for the noise to act on.
     """
     from agents.circuit_actor import circuit_actor
     from agents.mlp_actor import MLPActor
 
     if config.kind == "vqc":
-        return circuit_actor(config, n_observations, n_actions)
+        return circuit_actor(config, n_observations, n_actions, noise)
+    if not noise.silent:
+        raise ConfigurationError("noise: an actor of kind 'mlp' has no circuit for it to act on")
     hidden = config.hidden
     if hidden is None:
         twin = circuit_actor(config.model_copy(update={"kind": "vqc"}), n_observations, n_actions)

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.actor import ActorConfig
 from qmarl.circuits import Circuit, Program, build_circuit
 from qmarl.circuits.builtin import CircuitConfig, circuit_layout, initial_weights
+from qmarl.circuits.noise import SILENT, NoiseConfig
+from qmarl.circuits.noise_program import Runner
+from qmarl.circuits.shots_program import make_runner
+from qmarl.errors import ConfigurationError
 from qmarl.types import Array, Layout, ParameterSpec, Params
 
 if TYPE_CHECKING:
@@ -28,9 +32,9 @@ READOUT = ("readout.weight", "readout.bias")
 
 @dataclass(frozen=True)
 class ProgramPolicy:
-    """Acts with a compiled program: no torch, no PennyLane."""
+    """Acts with a compiled program, noisy or not: no torch, no PennyLane."""
 
-    program: Program
+    program: Program | Runner
     precision: str
 
     def bind(self, params: Params) -> Act:
@@ -84,12 +88,16 @@ class CircuitActor:
         n_observations: Numbers that the widest agent sees.
         n_actions: Largest number of actions.
         program: The compiled circuit, ``None`` where a PennyLane device runs it.
+        runner: What runs it under noise or with shots, ``None`` where all is exact.
+        noise: Its noise.
     """
 
     config: ActorConfig
     n_observations: int
     n_actions: int
     program: Program | None
+    runner: Runner | None = None
+    noise: NoiseConfig = SILENT
 
     @property
     def circuit(self) -> Circuit:
@@ -117,7 +125,7 @@ class CircuitActor:
         """The program if the circuit has one, else the device."""
         config = self.config
         if self.program is not None:
-            return ProgramPolicy(self.program, config.precision)
+            return ProgramPolicy(self.runner or self.program, config.precision)
         return DevicePolicy(config.circuit, self.n_observations, config.backend, config.precision)
 
     def initial(self, rng: np.random.Generator) -> Params:
@@ -133,21 +141,46 @@ class CircuitActor:
         self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
     ) -> torch.Tensor:
         """Logits ``(S, B, N)`` for observations ``(S, B, D)``."""
-        return _logits(self.program or self.circuit, params, observations)
+        return _logits(self.runner or self.program or self.circuit, params, observations)
+
+    @property
+    def measurement(self) -> dict[str, Any]:
+        """How the outputs come about, as plain data: noise, shots and gradient."""
+        sampling = self.config.sampling
+        return {
+            "noise": None if self.noise.silent else self.noise.model_dump(),
+            "shots": sampling.shots,
+            "gradient": sampling.gradient,
+        }
 
 
-def circuit_actor(config: ActorConfig, n_observations: int, n_actions: int) -> CircuitActor:
+def circuit_actor(
+    config: ActorConfig, n_observations: int, n_actions: int, noise: NoiseConfig = SILENT
+) -> CircuitActor:
     """Compiles the circuit that ``config`` describes and makes its actor.
 
     Raises:
-        ConfigurationError: The inputs do not fit on the qubits, or there is no such device.
+        ConfigurationError: The inputs do not fit on the qubits, there is no such device, or noise
+            and shots do not fit the circuit.
     """
     circuit = _circuit(config.circuit.model_dump_json(), n_observations, config.backend)
-    return CircuitActor(config, n_observations, n_actions, circuit.program)
+    sampling, program = config.sampling, circuit.program
+    if noise.silent and sampling.gradient == "adjoint":
+        return CircuitActor(config, n_observations, n_actions, program)
+    if program is None:
+        raise ConfigurationError(
+            f"noise and shots act on the backend 'program'; the circuit runs on '{circuit.path}' "
+            f"({circuit.reason}), where they are not supported"
+        )
+    runner = make_runner(program, noise, sampling)
+    assert not isinstance(runner, Program)
+    return CircuitActor(config, n_observations, n_actions, program, runner, noise)
 
 
 def _logits(
-    circuit: Circuit | Program, params: Mapping[str, torch.Tensor], observations: torch.Tensor
+    circuit: Circuit | Program | Runner,
+    params: Mapping[str, torch.Tensor],
+    observations: torch.Tensor,
 ) -> torch.Tensor:
     import torch
 
@@ -157,8 +190,10 @@ def _logits(
         from qmarl.circuits.torch_function import run_program
 
         outputs = run_program(circuit, observations, weights)
-    else:
+    elif isinstance(circuit, Circuit):
         outputs = circuit(observations, weights)
+    else:
+        outputs = circuit.run(observations, weights)
     return torch.baddbmm(bias.unsqueeze(-2), outputs, weight)
 
 

@@ -145,14 +145,16 @@ def test_every_direct_dependency_has_a_tested_version() -> None:
 
 def test_the_documents_name_every_command() -> None:
     from trainers.cli import app
+    from trainers.cli_circuits import circuits_app
     from trainers.cli_config import config_app
 
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     text = "\n".join(path.read_text() for path in documents)
     callbacks = [command.callback for command in app.registered_commands]
-    sub = [command.callback for command in config_app.registered_commands]
     wanted = [f"qmarl {call.__name__}" for call in callbacks if call]
-    wanted += [f"qmarl config {call.__name__}" for call in sub if call]
+    for name, group in (("config", config_app), ("circuits", circuits_app)):
+        inner = [command.callback for command in group.registered_commands]
+        wanted += [f"qmarl {name} {call.__name__}" for call in inner if call]
     missing = [command for command in wanted if command not in text]
     assert not missing
 

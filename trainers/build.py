@@ -72,7 +72,13 @@ def build(config: ExperimentConfig) -> Parts:
     spec = world.spec
     world.close()
     groups = make_groups(
-        config.agents, spec, config.actor, config.critic, config.algorithm, one_model(config)
+        config.agents,
+        spec,
+        config.actor,
+        config.critic,
+        config.algorithm,
+        one_model(config),
+        config.noise,
     )
     fleets = config.federation.fleets
     if fleets is not None:

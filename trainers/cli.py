@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,8 +13,10 @@ import typer
 
 from qmarl.errors import QmarlError
 from trainers.cli_circuits import circuits_app
-from trainers.cli_config import CONFIG_HELP, OVERRIDES_HELP, config_app
+from trainers.cli_config import config_app
+from trainers.cli_words import ConfigFile, Json, Overrides, Run
 from trainers.interrupt import RunInterruptedError
+from trainers.plain import finite
 from trainers.progress import Progress, make_progress
 
 app = typer.Typer(
@@ -29,11 +30,6 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(circuits_app, name="circuits")
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="a.b=value", help=OVERRIDES_HELP)]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory under runs/.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for machines.")]
 
 
 def main() -> None:
@@ -164,19 +160,6 @@ def doctor(as_json: Json = False) -> None:
         for finding in findings:
             typer.echo(str(finding))
     raise typer.Exit(verdict(findings))
-
-
-def finite(value: Any) -> Any:
-    """Returns plain data with ``None`` for numbers that JSON cannot say.
-
-    >>> finite({"time_to_goal": {"mean": float("nan")}, "success": 0.5})
-    {'time_to_goal': {'mean': None}, 'success': 0.5}
-    """
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def scores_text(scores: dict[str, Any]) -> str:

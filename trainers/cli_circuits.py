@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qmarl.errors import ConfigurationError
-from trainers.cli_config import ConfigFile, Overrides
+from trainers.cli_noise import noise
+from trainers.cli_words import ConfigFile, Json, Overrides
+from trainers.plain import finite
 
 if TYPE_CHECKING:
     from qmarl.circuits import Circuit
@@ -24,10 +26,13 @@ circuits_app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+circuits_app.command(
+    epilog="Example: [bold]qmarl circuits noise runs/quickstart/latest --depolarising 0,0.01[/]"
+)(noise)
+
 Group = Annotated[
     str | None, typer.Option("--group", help="Group of agents; the first one by default.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for machines.")]
 
 
 @circuits_app.command(epilog="Example: [bold]qmarl circuits draw configs/quickstart.yaml[/]")
@@ -110,7 +115,6 @@ def diagnose(
 
 
 def _json(found: Diagnosis) -> str:
-    from trainers.cli import finite
 
     plain = asdict(found)
     for name in ("fidelities", "haar"):

@@ -9,19 +9,14 @@ from typing import Annotated
 import typer
 
 from qmarl.errors import ConfigurationError
+from trainers.cli_words import ConfigFile, Overrides
 from trainers.shipped import shipped_configs
-
-CONFIG_HELP = "Configuration file (YAML)."
-OVERRIDES_HELP = "Settings to change, such as seed=1 or actor.kind=mlp; preset=debug makes it tiny."
 
 config_app = typer.Typer(
     help="Shows, checks and starts configuration files.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="a.b=value", help=OVERRIDES_HELP)]
 
 
 @config_app.command(epilog="Example: [bold]qmarl config show configs/quickstart.yaml seed=1[/]")

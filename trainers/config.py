@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from agents.actor import ActorConfig
 from agents.critic import CriticConfig
 from envs.registry import EnvConfig
+from qmarl.circuits.noise import EXACT_QUBITS, NoiseConfig
 from qmarl.config import Section, load
 from qmarl.federated.config import FederationConfig
-from trainers.algorithms.ppo import PPOConfig
+from trainers.algorithms.learner import PPOConfig
 from trainers.distributed import ExecutorConfig
 from trainers.logger import LoggingConfig
 from trainers.shipped import shipped_configs
@@ -50,6 +51,7 @@ class ExperimentConfig(Section):
     agents: dict[str, str] = Field(default={"all": "*"}, min_length=1)
     """Pattern of agent names by group; each group has its own stack of actors."""
     actor: ActorConfig = ActorConfig()
+    noise: NoiseConfig = NoiseConfig()
     critic: CriticConfig = CriticConfig()
     algorithm: PPOConfig = PPOConfig()
     federation: FederationConfig = FederationConfig()
@@ -64,7 +66,25 @@ class ExperimentConfig(Section):
             )
         if self.federation.client == "fleet" and self.env.shards > 1:
             raise ValueError("env.shards: a fleet is one unit of work; leave it at 1")
+        self._check_noise()
         return self
+
+    def _check_noise(self) -> None:
+        if self.noise.silent:
+            return
+        if self.actor.kind == "mlp":
+            raise ValueError("noise: an actor of kind 'mlp' has no circuit for it to act on")
+        if self.actor.backend != "program":
+            raise ValueError(
+                f"noise: it acts on 'actor.backend: program' alone, not on '{self.actor.backend}' "
+                "(nor on 'pennylane:default.mixed', whose channels it equals)"
+            )
+        if self.noise.amplitude_damping and self.actor.circuit.qubits > EXACT_QUBITS:
+            raise ValueError(
+                f"noise.amplitude_damping: allowed up to {EXACT_QUBITS} qubits, the circuit has "
+                f"{self.actor.circuit.qubits}; beyond, only depolarising, phase_damping and "
+                "readout_error are"
+            )
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from agents.actor import ActorConfig, make_actor
 from agents.critic import CriticConfig, make_critic
 from envs.world import WorldSpec
+from qmarl.circuits.noise import SILENT, NoiseConfig
 from qmarl.errors import ConfigurationError
-from trainers.algorithms.ppo import Learner, PPOConfig
+from trainers.algorithms.learner import Learner, PPOConfig
 from trainers.rollout import Seat
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def make_groups(
     critic: CriticConfig,
     algorithm: PPOConfig,
     one_model: bool,
+    noise: NoiseConfig = SILENT,
 ) -> dict[str, Group]:
     """Builds every group's learner.
 
@@ -101,6 +103,7 @@ def make_groups(
         critic: The critics' section.
         algorithm: How to learn.
         one_model: Whether a group's agents share one model, rather than each having its own.
+        noise: Noise of the actors' circuits.
 
     Raises:
         ConfigurationError: Agents and groups do not match, or a central critic has no state.
@@ -115,7 +118,7 @@ def make_groups(
         observations = max(spec.observation_sizes[i] for i in members)
         actions = max(spec.action_counts[i] for i in members)
         learner = Learner(
-            make_actor(actor, observations, actions),
+            make_actor(actor, observations, actions, noise),
             make_critic(critic, observations, spec.state_size),
             algorithm,
             actor.precision,

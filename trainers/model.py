@@ -46,6 +46,7 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
         "actions": actions,
     }
     if isinstance(actor, CircuitActor):
+        described["measurement"] = actor.measurement
         described["circuit"] = {**asdict(actor.circuit.describe()), "drawing": actor.circuit.draw()}
     return described
 

@@ -14,7 +14,8 @@ from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Params, Trajectory
 from trainers.algorithms.batch import experience
-from trainers.algorithms.ppo import Learned, Learner
+from trainers.algorithms.learner import Learner
+from trainers.algorithms.ppo import Learned, update
 from trainers.distributed import Executor
 from trainers.groups import Group, actor_params
 from trainers.rollout import Shard, collect, join
@@ -71,7 +72,8 @@ def learn(lesson: Lesson, trajectory: Trajectory) -> Learned:
     stacks, sees_state = len(lesson.seeds), lesson.learner.critic.central
     share = experience(trajectory, lesson.members, stacks, sees_state, lesson.shape)
     rngs = [stream(seed) for seed in lesson.seeds]
-    learned = lesson.learner.update(lesson.params, lesson.moments, share, rngs, lesson.progress)
+    progress = lesson.progress
+    learned = update(lesson.learner, lesson.params, lesson.moments, share, rngs, progress)
     if not all(np.isfinite(array).all() for array in learned.params.values()):
         raise RunError("learning diverged: a parameter is not finite; lower the learning rates")
     return learned

@@ -15,14 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from qmarl.errors import ConfigurationError, RunError
-
-if TYPE_CHECKING:
-    from trainers.config import ExperimentConfig
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,6 +44,38 @@ class Status:
     state: State
     round: int
     time: str
+
+
+class Placed(Protocol):
+    """Where an experiment says that its runs live."""
+
+    @property
+    def directory(self) -> str:
+        """Directory of all runs."""
+        ...
+
+
+class Experiment(Protocol):
+    """As much of an experiment's configuration as a run directory looks at."""
+
+    @property
+    def name(self) -> str:
+        """Name of the runs' directory."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Root of every random stream."""
+        ...
+
+    @property
+    def logging(self) -> Placed:
+        """The section that says where runs live."""
+        ...
+
+    def model_dump(self, *, mode: Literal["json"]) -> dict[str, Any]:
+        """The whole configuration as plain data."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -90,9 +119,7 @@ class RunDirectory:
         return self.path / "report.html"
 
     @classmethod
-    def create(
-        cls, config: ExperimentConfig, source: str, now: datetime | None = None
-    ) -> RunDirectory:
+    def create(cls, config: Experiment, source: str, now: datetime | None = None) -> RunDirectory:
         """Makes the directory of a new run and proves that it can be written to.
 
         Args:

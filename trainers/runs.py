@@ -25,6 +25,7 @@ from trainers.evaluate import flat, held_out, play, summary
 from trainers.interrupt import RunInterruptedError, interruptible
 from trainers.logger import Logger
 from trainers.model import describe, headline
+from trainers.plain import finite
 from trainers.rollout import Team
 from trainers.rundir import RunDirectory
 from trainers.state import TrainingState
@@ -247,10 +248,3 @@ def _fly(
 
     flight = record(world, policy, held_out(seed))
     return save_gif(flight, directory.media / "flight.gif", title=config.name)
-
-
-def finite(value: Any) -> Any:
-    """The same plain data with ``None`` for numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -22,6 +23,8 @@ from qmarl.circuits.builtin import (
     quantum_function,
 )
 from qmarl.circuits.layout import default_weights, infer_layout
+from qmarl.circuits.ledger import Ledger, estimate
+from qmarl.circuits.plugins import DeviceSettings
 from qmarl.circuits.program import Program
 from qmarl.circuits.signature import Signature
 from qmarl.errors import ConfigurationError, RunError
@@ -55,6 +58,9 @@ class CircuitDescription:
         gates: Number of gates of each kind, as written.
         path: ``program`` or ``pennylane:<device>``.
         reason: Why this path.
+        circuits: Circuits that one sample takes on a quantum computer: ``forward``, and
+            ``parameter_shift`` for its gradient where there is such a rule.
+        shots: Measurements of each circuit, None where results are exact.
     """
 
     name: str
@@ -66,6 +72,8 @@ class CircuitDescription:
     gates: Mapping[str, int]
     path: str
     reason: str
+    circuits: Mapping[str, int]
+    shots: int | None
 
 
 @final
@@ -83,6 +91,7 @@ class Circuit:
         backend: ``program`` (fused, NumPy) or ``pennylane:<device>``.
         layout: Declares the parameters; inferred from the circuit where it is not given.
         initial: Draws the parameters of a new circuit; small angles where it is not given.
+        device: How a PennyLane device is made and asked; for ``pennylane:<device>`` alone.
 
     Raises:
         ConfigurationError: The function, its arguments and the backend do not fit together.
@@ -98,13 +107,15 @@ class Circuit:
         backend: str = "program",
         layout: Layout | None = None,
         initial: Initializer | None = None,
+        device: DeviceSettings | None = None,
     ) -> None:
         self._signature = _signature(name, n_inputs, weight_shape)
         self._function = quantum_function
         self._tape = _tape(quantum_function, self._signature)
         self._program, self._runner, self.path, self.reason = _choose(
-            quantum_function, self._signature, backend
+            quantum_function, self._signature, backend, device
         )
+        self._ledger = self._runner.ledger if self._runner is not None else Ledger()
         self.layout: Layout = layout or infer_layout(self._signature.shapes, self._program)
         self._initial = initial
 
@@ -146,8 +157,13 @@ class Circuit:
         """The fused program, None on a PennyLane device."""
         return self._program
 
-    def on(self, backend: str) -> Circuit:
-        """The same circuit on another backend."""
+    @property
+    def ledger(self) -> Ledger:
+        """Counts what runs on the circuit's device in this process; a program costs nothing."""
+        return self._ledger
+
+    def on(self, backend: str, device: DeviceSettings | None = None) -> Circuit:
+        """The same circuit on another backend, with that device's settings."""
         shapes = self._signature.shapes
         return Circuit(
             self._function,
@@ -157,6 +173,7 @@ class Circuit:
             backend=backend,
             layout=self.layout,
             initial=self._initial,
+            device=device,
         )
 
     def initial(self, rng: np.random.Generator) -> Params:
@@ -254,16 +271,31 @@ class Circuit:
             gates=dict(specs.gate_types),
             path=self.path,
             reason=self.reason,
+            circuits=self._circuits(),
+            shots=self._runner.shots if self._runner is not None else None,
         )
 
+    def _circuits(self) -> dict[str, int]:
+        """Circuits that one sample takes on a quantum computer."""
+        found = {"forward": estimate(self, 1, gradient="none").executions}
+        with suppress(ConfigurationError):  # not every gate has a parameter-shift rule
+            found["parameter_shift"] = estimate(self, 1).shifted
+        return found
 
-def build_circuit(config: CircuitConfig, n_inputs: int, backend: str = "program") -> Circuit:
+
+def build_circuit(
+    config: CircuitConfig,
+    n_inputs: int,
+    backend: str = "program",
+    device: DeviceSettings | None = None,
+) -> Circuit:
     """Builds the circuit that a configuration names.
 
     Args:
         config: Its parts.
         n_inputs: Inputs of one sample.
         backend: ``program`` or ``pennylane:<device>``.
+        device: How a PennyLane device is made and asked.
 
     Raises:
         ConfigurationError: The inputs do not fit on the qubits, or there is no such device.
@@ -278,6 +310,7 @@ def build_circuit(config: CircuitConfig, n_inputs: int, backend: str = "program"
         backend=backend,
         layout=layout,
         initial=lambda rng: initial_weights(config, n_inputs, rng),
+        device=device,
     )
 
 
@@ -292,7 +325,10 @@ def _signature(name: str, n_inputs: int, weight_shape: Shape | Mapping[str, Shap
 
 
 def _choose(
-    function: Callable[..., Any], signature: Signature, backend: str
+    function: Callable[..., Any],
+    signature: Signature,
+    backend: str,
+    settings: DeviceSettings | None,
 ) -> tuple[Program | None, DeviceRunner | None, str, str]:
     """The path that runs: program, device runner, its name and the reason."""
     from qmarl.circuits.compiler import compile_function
@@ -301,8 +337,9 @@ def _choose(
 
     kind, _, device = backend.partition(":")
     if kind == "pennylane" and device:
-        runner = DeviceRunner(function, signature, device)
-        return None, runner, backend, "chosen by the backend"
+        runner = DeviceRunner(function, signature, device, settings)
+        gradient = runner.gradient.replace("_", " ")
+        return None, runner, backend, f"chosen by the backend; gradients by {gradient}"
     if backend != "program":
         raise ConfigurationError(
             f"actor.backend: got '{backend}', allowed are 'program' and 'pennylane:<device>'"

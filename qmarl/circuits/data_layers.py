@@ -46,9 +46,10 @@ class BoundSlot(NamedTuple):
 def bind_slot(slot: Slot, weights: Array, real: np.dtype) -> BoundSlot:
     """Evaluates a slot's coefficients under flat ``weights`` ``(A, P)``."""
     slope = slot.factor[..., None]
-    if slot.trained.any():
+    if slot.trained is not None:
         slope = slope * np.where(slot.trained[..., None], weights.T[slot.weight], 1.0)
-    half_offset = (slot.offset / 2).astype(real)[..., None, None] if slot.offset.any() else None
+    offset = slot.offset
+    half_offset = None if offset is None else (offset / 2).astype(real)[..., None, None]
     slope = slope.astype(real)[..., None]
     return BoundSlot(slot, slope, slope / 2, half_offset)
 
@@ -60,6 +61,56 @@ def turn(bound: BoundSlot, features: Array) -> Turn:
     if bound.half_offset is not None:
         half += bound.half_offset
     return Turn(np.cos(half), np.sin(half))
+
+
+def real_to_state(qubits: int) -> Array:
+    """``C`` with ``RZ(t_1) x ... x RZ(t_n) = diag(C r)`` for ``r`` of :func:`real_state`."""
+    matrix = np.eye(1)
+    for _ in range(qubits):
+        matrix = np.kron(matrix, np.array([[1, -1j], [1, 1j]]))
+    return matrix
+
+
+def real_state(bound: BoundSlot, features: Array) -> Array:
+    """Products ``r`` ``(2**n, A, B)`` of ``(cos(t / 2), sin(t / 2))`` over the wires of a layer."""
+    half = features[bound.slot.feature[0]]
+    half *= bound.half_slope[0]
+    if bound.half_offset is not None:
+        half += bound.half_offset[0]
+    pairs = np.empty((len(half), 2, *half.shape[1:]), half.dtype)
+    np.cos(half, out=pairs[:, 0])
+    np.sin(half, out=pairs[:, 1])
+    return vector_kronecker(pairs)
+
+
+def vector_kronecker(factors: Array) -> Array:
+    """Kronecker product ``(d**n, A, B)`` of ``(n, d, A, B)``, the first most significant."""
+    count, *shape = factors.shape
+    if count == 1:
+        return np.asarray(factors[0])
+    if count % 2:
+        head = vector_kronecker(factors[:-1])
+        return np.asarray((head[:, None] * factors[-1]).reshape(-1, *shape[1:]))
+    pairs = factors[::2, :, None] * factors[1::2, None]
+    return vector_kronecker(pairs.reshape(count // 2, -1, *shape[1:]))
+
+
+def real_angle_gradient(state: Array, gradient: Array, qubits: int) -> Array:
+    """Derivative ``(1, n, A, B)`` by the angles of :func:`real_state`.
+
+    Args:
+        state: ``r`` ``(2**n, A, B)``.
+        gradient: Half the derivative by ``r``, of the same shape.
+        qubits: Number of wires ``n``.
+    """
+    result = np.empty((1, qubits, *state.shape[1:]), state.dtype)
+    for wire in range(qubits):
+        view = (2**wire, 2, -1, *state.shape[1:])
+        r, g = state.reshape(view), gradient.reshape(view)
+        turned = g[:, 1] * r[:, 0]
+        turned -= g[:, 0] * r[:, 1]
+        turned.sum((0, 1), out=result[0, wire])
+    return result
 
 
 def phases(bound: BoundSlot, features: Array) -> Array:
@@ -230,9 +281,11 @@ def add_slot_gradient(
         inputs: ``(F, A, B)``, added to in place; None where it is not wanted.
     """
     slot = bound.slot
-    if slot.trained.any():
+    if slot.trained is not None:
         summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
-        scaled = summed[slot.trained] * slot.factor[slot.trained][:, None]
-        np.add.at(weights, slot.weight[slot.trained], scaled)
+        scaled = slot.to_weights @ summed.reshape(slot.feature.size, -1)
+        weights[: len(scaled)] += scaled
     if inputs is not None:
-        np.add.at(inputs, slot.feature, derivative * bound.slope)
+        flat = (derivative * bound.slope).reshape(slot.feature.size, -1)
+        pulled = slot.to_features.astype(flat.dtype) @ flat
+        inputs[: len(pulled)] += pulled.reshape(-1, *inputs.shape[1:])

@@ -1,9 +1,11 @@
 """Runs dense plans: a state is multiplied by diagonals and by matrices, in turn.
 
-The fused matrices of all runs are built together from the Kronecker products ``K_m`` of their free
-layers. Of the batch the weights' gradient needs only ``O_r = sum psi mu^T`` over each run (a
-``2**n x 2**n`` matrix): at layer ``m`` it becomes ``N_m = X_m O_r Y_m`` with what stands before and
-after the layer in its run, and the Bloch vectors of all layers are read off together.
+The first matrix acts on a real product state, as one real product of twice its height. The fused
+matrices of all runs are built together from the Kronecker products ``K_m`` of their free layers.
+
+Of the batch the weights' gradient needs only ``O_r = sum mu psi^T`` over each run (a ``2**n x
+2**n`` matrix): at layer ``m`` it becomes ``N_m = X_m O_r^T Y_m`` with what stands before and after
+the layer in its run, and the Bloch vectors of all layers are read off together.
 """
 
 from __future__ import annotations
@@ -12,41 +14,59 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from qmarl.circuits.data_layers import add_slot_gradient, bind_slot, phases
-from qmarl.circuits.measurement import measure, measured_gradient, wire_signs
+from qmarl.circuits.data_layers import (
+    add_slot_gradient,
+    bind_slot,
+    phases,
+    real_angle_gradient,
+    real_state,
+)
+from qmarl.circuits.measurement import (
+    measure,
+    measure_planes,
+    measured_gradient,
+    measured_planes,
+)
 from qmarl.circuits.plan import DensePlan, DenseRun
-from qmarl.circuits.su2 import BoundChains, bind_chains, pull_chains
+from qmarl.circuits.su2 import bind_chains, pull_chains
 from qmarl.types import Array
 
 
 class Trace(NamedTuple):
-    """What the backward pass wants of the forward pass of one chunk.
+    """What the backward pass wants of the forward pass of one chunk, with ``D = 2**n``.
 
     Attributes:
         features: ``(F, A, B)``.
-        diagonals: ``(U, 2**n, A, B)`` of the distinct data layers.
-        states: ``(2**n, A, B)`` after each data layer.
-        final: ``(2**n, A, B)`` that was measured.
+        real: ``(D, A, B)`` real product state of the first data layer.
+        planes: ``(2 D, A, B)`` real parts after the first run, then imaginary parts.
+        diagonals: ``(U, D, A, B)`` of the other distinct data layers.
+        states: ``(D, A, B)`` after each of the other data layers.
+        final: ``(D, A, B)`` that was measured; None where the planes were.
     """
 
     features: Array
-    diagonals: Array
+    real: Array
+    planes: Array
+    diagonals: Array | None
     states: tuple[Array, ...]
-    final: Array
+    final: Array | None
 
 
 class Built(NamedTuple):
-    """Matrices of all free layers and runs, complex128, ``D = 2**n``.
+    """Matrices of all free layers and runs, complex128.
 
     Attributes:
         kron: ``(M, A, D, D)`` Kronecker product ``K_m`` of each free layer.
         left: ``(M, A, D, D)`` with what is fixed after it, ``F_m K_m``.
         runs: ``(A, D, D)`` of each run with weights; of the others ``(D, D)`` or None.
+        start: ``(A, D, D)`` makes the true state of the real product state, where the initial run
+            has weights; else None, and the first run includes that.
     """
 
     kron: Array
     left: Array
     runs: tuple[Array | None, ...]
+    start: Array | None
 
 
 class Sums(NamedTuple):
@@ -54,10 +74,12 @@ class Sums(NamedTuple):
 
     Attributes:
         weights: ``(P, A)`` float64, gradient of the data rotations' scalings.
-        outer: ``(runs, A, D, D)`` complex128, ``sum psi mu^T`` over each run, the first included.
+        planes: ``(A, 2 D, D)`` float64, ``sum conj(mu) r^T`` over the first run as planes.
+        outer: ``(runs, A, D, D)`` complex128, ``sum mu psi^T`` over each of the other runs.
     """
 
     weights: Array
+    planes: Array
     outer: Array
 
 
@@ -75,85 +97,138 @@ class DenseBound:
         work = np.dtype(np.complex64 if dtype == np.float32 else np.complex128)
         self.plan, self.dtype, self.agents = plan, dtype, len(weights)
         self._chains = bind_chains(plan.chains, weights)
-        self._built = _build(plan, self._chains)
-        first, *rest = self._built.runs
-        self._start = _first_column(first, plan.qubits, self.agents).astype(work)
+        self._built = _build(plan, self._chains.products)
+        _, first, *rest = self._built.runs
+        self._planes = _as_planes(_after(first, self._built.start), dtype)
         self._matrices = [_cast(matrix, dtype, work) for matrix in rest]
-        self._slot = bind_slot(plan.slot, weights, dtype)
-        self._distinct = bind_slot(plan.distinct, weights, dtype)
-        self._signs = wire_signs(plan.qubits).astype(dtype)
+        self._first = bind_slot(plan.first, weights, dtype)
+        self._slot = None if plan.slot is None else bind_slot(plan.slot, weights, dtype)
+        self._measures_planes = not rest and not plan.readout.flips
+        self._trains_data = plan.first.trained is not None or (
+            plan.slot is not None and plan.slot.trained is not None
+        )
 
     def forward(self, features: Array) -> tuple[Array, Trace]:
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and the trace."""
-        diagonals = phases(self._distinct, features)
-        psi, states = self._start, []
+        readout, real = self.plan.readout, real_state(self._first, features)
+        planes = _apply_same(self._planes, real)
+        if self._measures_planes:
+            trace = Trace(features, real, planes, None, (), None)
+            return measure_planes(readout, planes), trace
+        psi, states = _joined(planes), []
+        diagonals = None if self._slot is None else phases(self._slot, features)
         for row, matrix in zip(self.plan.rows, self._matrices, strict=True):
-            psi = diagonals[row] * psi
-            states.append(psi)
-            psi = _apply(matrix, psi)
-        trace = Trace(features, diagonals, tuple(states), psi)
-        return measure(self.plan.readout, psi), trace
+            assert diagonals is not None
+            states.append(diagonals[row] * psi)
+            psi = _apply(matrix, states[-1])
+        trace = Trace(features, real, planes, diagonals, tuple(states), psi)
+        return measure(readout, psi), trace
 
     def sums(self) -> Sums:
         """Zeros for :meth:`backward` to add to."""
         size = 2**self.plan.qubits
-        outer = np.zeros((1 + len(self.plan.runs), self.agents, size, size), complex)
-        return Sums(np.zeros((self.plan.n_weights, self.agents)), outer)
+        return Sums(
+            np.zeros((self.plan.n_weights, self.agents)),
+            np.zeros((self.agents, 2 * size, size)),
+            np.zeros((len(self._matrices), self.agents, size, size), complex),
+        )
 
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
+        angles = self._trains_data or inputs is not None
+        planes = self._pull_layers(trace, gradient, sums, inputs, angles=angles)
+        sums.planes[...] += planes.transpose(1, 0, 2) @ trace.real.transpose(1, 2, 0)
+        if angles:
+            pulled = _apply_same(self._planes.swapaxes(-1, -2), planes)
+            derivative = real_angle_gradient(trace.real, pulled, self.plan.qubits)
+            add_slot_gradient(self._first, derivative, trace.features, sums.weights, inputs)
+
+    def _pull_layers(
+        self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None, *, angles: bool
+    ) -> Array:
+        """Pulls back to the first run; returns ``conj(mu)`` after it, as planes."""
         plan = self.plan
+        if trace.final is None:
+            return measured_planes(plan.readout, trace.planes, gradient)
         mu = measured_gradient(plan.readout, trace.final, gradient)
-        angles = np.empty((len(plan.runs), plan.qubits, *mu.shape[1:]), self.dtype)
-        for k in range(len(plan.runs) - 1, -1, -1):
-            psi = trace.states[k]
-            if plan.runs[k].layers:
-                sums.outer[k + 1] += mu.transpose(1, 0, 2) @ psi.transpose(1, 2, 0)
+        if self._slot is None or trace.diagonals is None:
+            return _conjugate_planes(mu)
+        signs = plan.signs.astype(self.dtype)
+        turned = np.empty((len(trace.diagonals), plan.qubits, *mu.shape[1:]), self.dtype)
+        for k in range(len(trace.states) - 1, -1, -1):
+            psi, row = trace.states[k], plan.rows[k]
+            if plan.runs[k + 1].layers:
+                sums.outer[k] += mu.transpose(1, 0, 2) @ psi.transpose(1, 2, 0)
             mu = _apply(_transposed(self._matrices[k]), mu)
-            angles[k] = _z_gradient(self._signs, psi, mu)
-            if k or plan.initial.layers:
-                mu = trace.diagonals[plan.rows[k]] * mu
-        if plan.initial.layers:
-            sums.outer[0, :, :, 0] += mu.sum(-1).T
-        add_slot_gradient(self._slot, angles, trace.features, sums.weights, inputs)
+            if angles:
+                own = _z_gradient(signs, psi, mu)
+                turned[row] = turned[row] + own if row in plan.rows[k + 1 :] else own
+            mu = trace.diagonals[row] * mu
+        if angles:
+            add_slot_gradient(self._slot, turned, trace.features, sums.weights, inputs)
+        return _conjugate_planes(mu)
 
     def finish(self, sums: Sums) -> Array:
         """Gradient ``(A, P)`` float64 of the flat weights."""
-        bloch = _bloch(self.plan, self._built, sums.outer)
-        chains = np.zeros((3, len(self._chains.products), self.agents))
-        chains[:, self.plan.free] = bloch
-        free = pull_chains(self.plan.chains, self._chains, chains, self.plan.n_weights)
-        return np.asarray(sums.weights.T + free)
+        plan, built = self.plan, self._built
+        if not len(built.kron):
+            return sums.weights.T
+        first = _joined(sums.planes.transpose(1, 0, 2)).conj().transpose(1, 0, 2)
+        inside = _inside(plan, built, [*_outer_start(plan, built, first), *sums.outer])
+        shape = (*inside.shape[:2], plan.qubits, 3)
+        vectors = inside.reshape(*shape[:2], -1).view(float) @ plan.bloch
+        bloch = vectors.reshape(shape).swapaxes(1, 2).reshape(-1, shape[1], 3)
+        return np.asarray(pull_chains(plan.chains, self._chains, bloch) + sums.weights.T)
 
 
-def _build(plan: DensePlan, chains: BoundChains) -> Built:
-    kron = _kronecker(chains.products[plan.free])
+def _build(plan: DensePlan, products: Array) -> Built:
+    kron = _kronecker(products.reshape(-1, plan.qubits, *products.shape[1:]))
     left = plan.after @ kron
-    return Built(kron, left, tuple(_run_matrix(run, left) for run in (plan.initial, *plan.runs)))
+    runs = tuple(_run_matrix(run, left) for run in (plan.initial, *plan.runs))
+    start = None
+    if plan.initial.layers and runs[0] is not None:
+        start = runs[0][:, :, :1] * plan.spread
+    return Built(kron, left, runs, start)
 
 
 def _kronecker(factors: Array) -> Array:
-    """Kronecker products ``(M, A, 2**n, 2**n)`` of ``(M, n, A, 2, 2)``."""
-    result = factors[:, 0]
-    for wire in range(1, factors.shape[1]):
-        size = 2 ** (wire + 1)
-        product = result[..., :, None, :, None] * factors[:, wire, :, None, :, None, :]
-        result = product.reshape(*result.shape[:2], size, size)
-    return result
+    """Kronecker products ``(M, A, d**n, d**n)`` of ``(M, n, A, d, d)``."""
+    count = factors.shape[1]
+    if count == 1:
+        return np.asarray(factors[:, 0])
+    if count % 2:
+        return _pairs(_kronecker(factors[:, :-1]), factors[:, -1])
+    return _kronecker(_pairs(factors[:, ::2], factors[:, 1::2]))
+
+
+def _pairs(left: Array, right: Array) -> Array:
+    """Kronecker products ``(..., d * e, d * e)`` of ``(..., d, d)`` and ``(..., e, e)``."""
+    size = left.shape[-1] * right.shape[-1]
+    product = left[..., :, None, :, None] * right[..., None, :, None, :]
+    return np.asarray(product.reshape(*left.shape[:-2], size, size))
 
 
 def _run_matrix(run: DenseRun, left: Array) -> Array | None:
     matrix = run.before
     for m in run.layers:
-        matrix = left[m] if matrix is None else left[m] @ matrix
+        matrix = _after(left[m], matrix)
     return matrix
 
 
-def _first_column(matrix: Array | None, qubits: int, agents: int) -> Array:
-    """State ``(2**n, A, 1)`` that a run makes of ``|0...0>``."""
-    size = 2**qubits
-    full = np.eye(size, dtype=complex) if matrix is None else matrix
-    return np.broadcast_to(full, (agents, size, size))[:, :, :1].transpose(1, 0, 2).copy()
+def _after(matrix: Array | None, before: Array | None) -> Array | None:
+    """``matrix @ before``, where None is the identity."""
+    if matrix is None or before is None:
+        return before if matrix is None else matrix
+    return np.asarray(matrix @ before)
+
+
+def _as_planes(matrix: Array | None, real: np.dtype) -> Array:
+    """``(A or none, 2 D, D)``: the real part of a matrix above its imaginary part."""
+    assert matrix is not None
+    size = matrix.shape[-1]
+    result = np.empty((*matrix.shape[:-2], 2 * size, size), real)
+    result[..., :size, :], result[..., size:, :] = matrix.real, matrix.imag
+    return result
 
 
 def _cast(matrix: Array | None, real: np.dtype, work: np.dtype) -> Array | None:
@@ -170,14 +245,35 @@ def _apply(matrix: Array | None, psi: Array) -> Array:
     """Applies ``(A, D, D)``, or a fixed ``(D, D)`` for all agents, to a state ``(D, A, B)``."""
     if matrix is None:
         return psi
-    if matrix.ndim == 3:
-        result = np.empty_like(psi)
-        np.matmul(matrix, psi.transpose(1, 0, 2), out=result.transpose(1, 0, 2))
-        return result
-    flat = psi.reshape(len(psi), -1)
     if np.iscomplexobj(matrix):
-        return np.asarray(matrix @ flat).reshape(psi.shape)
-    return np.asarray(matrix @ flat.view(matrix.dtype)).view(psi.dtype).reshape(psi.shape)
+        return _apply_same(matrix, psi)
+    flat = psi.reshape(len(psi), -1).view(matrix.dtype)
+    return np.asarray(matrix @ flat).view(psi.dtype).reshape(psi.shape)
+
+
+def _apply_same(matrix: Array, psi: Array) -> Array:
+    """Applies matrices ``(A, C, D)`` or ``(C, D)`` to ``(D, A, B)``, in the same dtype."""
+    if matrix.ndim == 2:
+        return np.asarray(matrix @ psi.reshape(len(psi), -1)).reshape(-1, *psi.shape[1:])
+    result = np.empty((matrix.shape[1], *psi.shape[1:]), psi.dtype)
+    np.matmul(matrix, psi.transpose(1, 0, 2), out=result.transpose(1, 0, 2))
+    return result
+
+
+def _joined(planes: Array) -> Array:
+    """A complex array ``(D, ...)`` of its real parts above its imaginary parts ``(2 D, ...)``."""
+    size = len(planes) // 2
+    result = np.empty((size, *planes.shape[1:]), np.result_type(planes, 1j))
+    result.real, result.imag = planes[:size], planes[size:]
+    return result
+
+
+def _conjugate_planes(mu: Array) -> Array:
+    """``conj(mu)`` as real parts above imaginary parts."""
+    result = np.empty((2, *mu.shape), mu.real.dtype)
+    result[0] = mu.real
+    np.negative(mu.imag, out=result[1])
+    return result.reshape(-1, *mu.shape[1:])
 
 
 def _z_gradient(signs: Array, psi: Array, mu: Array) -> Array:
@@ -186,33 +282,38 @@ def _z_gradient(signs: Array, psi: Array, mu: Array) -> Array:
     return np.asarray(signs @ same)[:, 1::2].reshape(len(signs), *psi.shape[1:])
 
 
-def _bloch(plan: DensePlan, built: Built, outer: Array) -> Array:
-    """Gradient vectors ``(3, M, n, A)`` of all free layers."""
-    before, after = _surroundings(plan, built)
-    owner = [r for r, run in enumerate((plan.initial, *plan.runs)) for _ in run.layers]
-    # outer is sum mu psi^T: its transpose stands between what is before and after
-    inside = built.kron @ before @ outer[owner].swapaxes(-1, -2) @ after
-    signs = wire_signs(plan.qubits)
-    index = np.arange(inside.shape[-1])
-    result = np.empty((3, *plan.free.shape, inside.shape[1]))
-    diagonal = inside[..., index, index].imag @ signs.T
-    result[2] = diagonal.transpose(0, 2, 1)
-    for wire in range(plan.qubits):
-        crossed = inside[..., index ^ (1 << (plan.qubits - 1 - wire)), index]
-        result[0, :, wire] = crossed.imag.sum(-1)
-        result[1, :, wire] = -(crossed.real @ signs[wire])
-    return result
+def _outer_start(plan: DensePlan, built: Built, first: Array) -> tuple[Array, Array]:
+    """``sum mu psi^T`` over the initial and the first run, of ``first`` ``= sum mu r^T``."""
+    if built.start is None:
+        return first, first  # the initial run has no layers
+    matrix = built.runs[1]
+    pulled = first if matrix is None else matrix.swapaxes(-1, -2) @ first
+    initial = np.zeros_like(first)
+    initial[:, :, 0] = (pulled * plan.spread).sum(-1)
+    return initial, first @ built.start.swapaxes(-1, -2)
 
 
-def _surroundings(plan: DensePlan, built: Built) -> tuple[Array, Array]:
-    """What stands before each free layer in its run, and after it: ``(M, A, D, D)``."""
-    before, after = np.empty_like(built.left), np.empty_like(built.left)
-    identity = np.eye(2**plan.qubits)
-    for run in (plan.initial, *plan.runs):
-        product = identity if run.before is None else run.before
-        for m in run.layers:
-            before[m], product = product, built.left[m] @ product
-        product = identity
-        for m in reversed(run.layers):
-            after[m], product = product @ plan.after[m], product @ built.left[m]
+def _inside(plan: DensePlan, built: Built, outer: list[Array]) -> Array:
+    """``N_m = sum psi mu^T`` after each ``K_m``: ``(M, A, D, D)``."""
+    before, after = _surroundings(plan, built.left)
+    runs = (plan.initial, *plan.runs)
+    owned = np.array([outer[r] for r, run in enumerate(runs) for _ in run.layers])
+    return np.asarray(built.kron @ before @ owned.swapaxes(-1, -2) @ after)
+
+
+def _surroundings(plan: DensePlan, left: Array) -> tuple[Array, Array]:
+    """What stands before each free layer in its run, and after it: ``(M, A or 1, D, D)``."""
+    runs = [run for run in (plan.initial, *plan.runs) if run.layers]
+    if len(runs) == len(left):
+        return plan.before, plan.after
+    before, after = np.empty_like(left), np.empty_like(left)
+    for run in runs:
+        product = plan.before[run.layers[0]]
+        for m in run.layers[:-1]:
+            before[m], product = product, left[m] @ product
+        before[run.layers[-1]] = product
+        after[run.layers[-1]] = plan.after[run.layers[-1]]
+        for m in reversed(run.layers[:-1]):
+            product = left[m + 1] if m + 1 == run.layers[-1] else product @ left[m + 1]
+            after[m] = product @ plan.after[m]
     return before, after

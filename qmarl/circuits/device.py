@@ -1,4 +1,4 @@
-"""Runs a quantum function on a PennyLane device, sample by sample or broadcast.
+"""Runs a quantum function on a PennyLane device: a whole batch as one list of circuits.
 
 Imported only when a circuit is made for a device (it needs torch and PennyLane).
 """
@@ -13,64 +13,155 @@ import pennylane as qp
 import torch
 
 from qmarl.circuits.compiler import QuantumFunction, build_tape, wire_order
+from qmarl.circuits.counted_device import CountedDevice, persist
+from qmarl.circuits.ledger import Ledger
+from qmarl.circuits.plugins import DeviceGradient, DeviceSettings, make_device
 from qmarl.circuits.signature import Signature
 from qmarl.errors import ConfigurationError
+
+_METHODS = {"backprop": "backprop", "adjoint": "adjoint", "parameter_shift": "parameter-shift"}
+"""PennyLane's word for each way to a gradient, the better ones first."""
+
+Shape = tuple[int, ...]
 
 
 @final
 class DeviceRunner:
     """A quantum function bound to one PennyLane device.
 
+    Making it runs nothing on the device: whether the circuit fits is asked of the device's
+    preprocessing. Only simulators that backpropagate are tried, on whether the function broadcasts.
+
     Args:
         function: The quantum function.
         signature: Shapes of its arguments.
         device: Name of the PennyLane device.
+        settings: How the device is made, asked again and differentiated.
+
+    Attributes:
+        ledger: Counts what runs on the device.
+        gradient: How gradients are had.
+        n_outputs: Outputs of one sample.
 
     Raises:
         ConfigurationError: The device does not exist, or cannot run the function.
+        RunError: The device does not answer while it is made.
     """
 
-    def __init__(self, function: QuantumFunction, signature: Signature, device: str) -> None:
-        inputs, flat = signature.sample(np.random.default_rng(0))
+    def __init__(
+        self,
+        function: QuantumFunction,
+        signature: Signature,
+        device: str,
+        settings: DeviceSettings | None = None,
+    ) -> None:
+        self._function, self._signature = function, signature
+        self._settings, self.ledger = settings or DeviceSettings(), Ledger()
         with torch.no_grad():
-            self.tape = build_tape(function, signature, inputs, flat)
-        self._signature = signature
-        self._vectors = [
-            isinstance(m, qp.measurements.ProbabilityMP) for m in self.tape.measurements
-        ]
-        self._node = qp.QNode(function, make_device(device, wire_order(self.tape)))
-        self._broadcast = device == "default.qubit" and self._broadcasts()
-        self.n_outputs = self._try(inputs, flat).shape[-1]
+            example = build_tape(function, signature, *signature.sample(np.random.default_rng(0)))
+        example = example.copy(shots=self.shots)
+        self._shapes = self._output_shapes(example)
+        self.n_outputs = sum(int(np.prod(shape)) for shape in self._shapes)
+        self._device = self._make(device, wire_order(example))
+        self.gradient = self._choose_gradient(example)
+        self._check(example)
+        self._broadcast = self.gradient == "backprop" and self._broadcasts()
 
     def __call__(self, inputs: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
         """Outputs ``(A, B, outputs)`` for inputs ``(A, B, F)`` and flat weights ``(A, P)``."""
-        rows = [self._batch(x, w) for x, w in zip(inputs, flat, strict=True)]
-        return torch.stack(rows).to(inputs.dtype)
-
-    def _batch(self, inputs: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
-        weights = self._signature.unflatten(flat)
+        weights = [self._signature.unflatten(row) for row in flat]
+        agents, batch = inputs.shape[:2]
         if self._broadcast:
-            return self._join(self._node(inputs, weights), len(inputs))
-        return torch.cat([self._join(self._node(sample, weights), 1) for sample in inputs])
+            tapes, each = [self._tape(x, w) for x, w in zip(inputs, weights, strict=True)], batch
+        else:  # one list for all agents and samples, which a remote device queues together
+            pairs = zip(inputs, weights, strict=True)
+            tapes, each = [self._tape(sample, w) for x, w in pairs for sample in x], 1
+        outputs = self._execute(self._device, tapes, each)
+        return outputs.reshape(agents, batch, -1).to(inputs.dtype)
+
+    @property
+    def shots(self) -> int | None:
+        """Measurements of each circuit; None for exact results."""
+        return self._settings.shots
+
+    def _tape(self, inputs: Any, weights: Any) -> Any:
+        """The tape of one sample, or of a batch."""
+        tape = qp.tape.make_qscript(self._function)(inputs, weights)
+        tape = tape.copy(shots=self.shots)
+        parameters = tape.get_parameters(trainable_only=False)
+        tape.trainable_params = qp.math.get_trainable_indices(parameters)
+        return tape
+
+    def _execute(self, device: CountedDevice, tapes: Sequence[Any], batch: int) -> torch.Tensor:
+        """Outputs ``(tapes * batch, outputs)``, with gradients where a tape has trainable numbers."""
+        trainable = any(tape.trainable_params for tape in tapes)
+        method = _METHODS[self.gradient] if trainable else None
+        with device.forward():
+            results = qp.execute(tapes, device, diff_method=method, interface="torch")
+        return torch.cat([self._join(result, batch) for result in results])
 
     def _join(self, results: Any, batch: int) -> torch.Tensor:
-        """Joins a QNode's results to ``(batch, outputs)``."""
+        """Joins the measurements of a tape to ``(batch, outputs)``."""
         parts = results if isinstance(results, (tuple, list)) else [results]
-        return torch.cat(
-            [
-                _column(torch.as_tensor(part), batch, vector=vector)
-                for part, vector in zip(parts, self._vectors, strict=True)
-            ],
-            -1,
+        columns = [
+            _column(torch.as_tensor(part), batch, vector=bool(shape))
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+        return torch.cat(columns, -1)
+
+    def _make(self, name: str, wires: Sequence[Any]) -> CountedDevice:
+        settings, ledger = self._settings, self.ledger
+        made = persist(lambda: make_device(name, wires, settings.options), name, settings, ledger)
+        return CountedDevice(made, name, settings, ledger)
+
+    def _output_shapes(self, tape: Any) -> list[Shape]:
+        try:
+            shapes = [tuple(m.shape(None, len(tape.wires))) for m in tape.measurements]
+            if (
+                all(m.numeric_type is float for m in tape.measurements)
+                and max(map(len, shapes)) < 2
+            ):
+                return shapes
+            reason = "it returns a state"
+        except (qp.exceptions.MeasurementShapeError, qp.exceptions.QuantumFunctionError) as error:
+            reason = str(error)
+        raise ConfigurationError(
+            f"circuit '{self._signature.name}': its quantum function must return expectation "
+            f"values or probabilities: {reason}"
         )
 
-    def _try(self, inputs: Any, flat: Any) -> torch.Tensor:
-        try:
-            with torch.no_grad():
-                return self._batch(torch.as_tensor(inputs)[None], torch.as_tensor(flat))
-        except (qp.exceptions.DeviceError, qp.exceptions.QuantumFunctionError) as error:
+    def _choose_gradient(self, tape: Any) -> DeviceGradient:
+        """The best way to gradients that the device supports for this circuit, or the given one."""
+        chosen = self._settings.gradient
+        if chosen == "best":
+            found: list[DeviceGradient] = [w for w in ("backprop", "adjoint") if self._can(w, tape)]
+            return found[0] if found else "parameter_shift"
+        if chosen != "parameter_shift" and not self._can(chosen, tape):
+            reason = f"with {self.shots} shots" if self.shots else "for it"
             raise ConfigurationError(
-                f"circuit '{self._signature.name}' does not run on this device: {error}"
+                f"circuit '{self._signature.name}': the device '{self._device.name}' has no "
+                f"gradients by '{chosen}' {reason}; use 'best'"
+            )
+        return chosen
+
+    def _can(self, way: DeviceGradient, tape: Any) -> bool:
+        config = qp.devices.ExecutionConfig(gradient_method=_METHODS[way])
+        return self._device.supports_derivatives(config, tape)
+
+    def _check(self, tape: Any) -> None:
+        """Lets the device say whether it can run the circuit, without running it."""
+        try:
+            config = qp.devices.ExecutionConfig(gradient_method=None)
+            config = self._device.setup_execution_config(config, tape)
+            self._device.preprocess_transforms(config)([tape])
+        except (
+            qp.exceptions.DeviceError,
+            qp.exceptions.QuantumFunctionError,
+            qp.exceptions.WireError,
+        ) as error:
+            raise ConfigurationError(
+                f"circuit '{self._signature.name}' does not run on the device "
+                f"'{self._device.name}': {error}"
             ) from error
 
     def _broadcasts(self) -> bool:
@@ -79,27 +170,14 @@ class DeviceRunner:
         pairs = [self._signature.sample(rng) for _ in range(3)]
         inputs = torch.as_tensor(np.stack([pair[0] for pair in pairs]))
         weights = self._signature.unflatten(torch.as_tensor(pairs[0][1]))
+        trial = self._device.uncounted()
         with torch.no_grad():
-            single = torch.cat([self._join(self._node(sample, weights), 1) for sample in inputs])
+            single = self._execute(trial, [self._tape(sample, weights) for sample in inputs], 1)
             try:
-                return torch.allclose(self._join(self._node(inputs, weights), 3), single)
+                together = self._execute(trial, [self._tape(inputs, weights)], 3)
             except (ValueError, RuntimeError, IndexError, TypeError):
                 return False  # the function indexes its inputs as those of one sample
-
-
-def make_device(name: str, wires: Sequence[Any]) -> Any:
-    """Makes a PennyLane device.
-
-    Raises:
-        ConfigurationError: There is no such device; the text names those that are installed.
-    """
-    try:
-        return qp.device(name, wires=wires)
-    except (qp.exceptions.DeviceError, ImportError) as error:
-        installed = ", ".join(sorted(qp.plugin_devices))
-        raise ConfigurationError(
-            f"actor.backend: PennyLane has no device '{name}' here; installed are {installed}"
-        ) from error
+        return together.shape == single.shape and torch.allclose(together, single)
 
 
 def _column(part: torch.Tensor, batch: int, *, vector: bool) -> torch.Tensor:

@@ -120,6 +120,9 @@ class LayeredBound:
         self._start = start.astype(work)
         self._slots = [bind_slot(slot, weights, dtype) for slot in plan.data.slots]
         self._links = [_bind_link(products, link, dtype, work) for link in plan.data.links]
+        self._turns_weights = any(slot.trained is not None for slot in plan.data.slots) or any(
+            link is not None for link in self._links
+        )
         self._runs = [_bind_run(run, products, plan.qubits, batch, work) for run in plan.runs]
 
     def forward(self, features: Array) -> tuple[Array, Trace]:
@@ -153,17 +156,21 @@ class LayeredBound:
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
         mu = measured_gradient(self.plan.readout, trace.final, gradient)
-        mus = np.empty_like(trace.states)
+        wanted = self._turns_weights or inputs is not None
+        mus = np.empty_like(trace.states) if wanted else None
         for k in range(len(self._runs) - 1, -1, -1):
             run, psi, inside = self._runs[k], trace.states[k], trace.run_states[k]
-            mus[k] = _pull_run(run, psi, inside, mu, sums.chains)
+            mu = _pull_run(run, psi, inside, mu, sums.chains)
+            if mus is not None:
+                mus[k] = mu
             if k or self._initial:
                 transposed = trace.unitaries[k].swapaxes(1, 2)
-                mu = apply_layer(transposed, self.plan.data.wires[k], mus[k])
+                mu = apply_layer(transposed, self.plan.data.wires[k], mu)
         if self._initial:
             sums.start[...] += mu.sum(-1, keepdims=True)
-        signs = wire_signs(self.plan.qubits).astype(self.dtype)
-        self._pull_slots(trace, bloch_vectors(trace.states, mus, signs), sums, inputs)
+        if mus is not None:
+            signs = wire_signs(self.plan.qubits).astype(self.dtype)
+            self._pull_slots(trace, bloch_vectors(trace.states, mus, signs), sums, inputs)
 
     def _pull_slots(self, trace: Trace, vectors: Array, sums: Sums, inputs: Array | None) -> None:
         """Turns gradient vectors ``(3, L, n, A, B)`` back through the chains, slot by slot."""
@@ -182,7 +189,7 @@ class LayeredBound:
         if self._initial:
             states = self._initial_states
             backward_run(plan.initial, self._initial, states, sums.start, sums.chains)
-        free = pull_chains(plan.chains, self._chains, sums.chains, plan.n_weights)
+        free = pull_chains(plan.chains, self._chains, sums.chains.transpose(1, 2, 0))
         return np.asarray(sums.weights.T + free)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from qmarl.circuits.diagonal import diagonal_gates, rotation_matrix
 from qmarl.circuits.entanglers import entangler
-from qmarl.circuits.measurement import lower_readout
+from qmarl.circuits.data_layers import real_to_state
+from qmarl.circuits.measurement import bloch_reader, lower_readout, wire_signs
 from qmarl.circuits.plan import (
     DataLayers,
     DensePlan,
@@ -24,6 +25,7 @@ from qmarl.circuits.plan import (
 from qmarl.circuits.program import Program, Rotation
 from qmarl.circuits.runs import forward_run
 from qmarl.circuits.schedule import ChainTable, Layer, make_slot, schedule
+from qmarl.circuits.su2 import make_chains
 from qmarl.types import Array
 
 DENSE_QUBITS = 5
@@ -40,32 +42,53 @@ def lower(program: Program) -> Plan:
 
 def lower_dense(program: Program) -> DensePlan:
     """Lowers a program to matrices and diagonals."""
-    gates = diagonal_gates(program.gates, program.qubits)
-    layers = schedule(gates, program.qubits, separate=True)
-    writer = _DenseWriter(program.qubits)
-    runs = [writer.run(layers, first, stop) for first, stop in _bounds(layers)]
-    data = [layer for layer in layers if layer.has_data]
-    present = {
-        (k, wire): chain[0]
-        for k, layer in enumerate(data)
-        for wire, chain in layer.rotations.items()
-    }
-    slot = make_slot(present, (len(data), program.qubits))
-    distinct, rows = _distinct(slot)
+    qubits, derived = program.qubits, program.derived
+    n_weights = program.n_weights + len(derived.weights.wanted)
+    layers = schedule(diagonal_gates(program.gates, qubits), qubits, separate=True)
+    writer = _DenseWriter(qubits)
+    initial, *runs = (writer.run(layers, first, stop) for first, stop in _bounds(layers))
+    if not initial.layers:
+        runs[0] = _prepend(runs[0], initial.before, qubits)
+    first, *others = (
+        {(0, wire): chain[0] for wire, chain in layer.rotations.items()}
+        for layer in layers
+        if layer.has_data
+    )
+    slot, rows = _distinct(others, qubits)
     return DensePlan(
-        qubits=program.qubits,
-        n_weights=program.n_weights + len(program.derived.weights.wanted),
-        derived=program.derived if any(part.wanted for part in program.derived) else None,
-        chains=writer.table.arrays(),
-        free=np.array(writer.free, int).reshape(-1, program.qubits),
-        after=np.array(writer.after).reshape(-1, 1, 2**program.qubits, 2**program.qubits),
-        initial=runs[0],
-        runs=tuple(runs[1:]),
+        qubits=qubits,
+        n_weights=n_weights,
+        derived=derived if any(part.wanted for part in derived) else None,
+        chains=make_chains(writer.chains, n_weights),
+        before=_before((initial, *runs), len(writer.after), qubits),
+        after=np.array(writer.after).reshape(-1, 1, 2**qubits, 2**qubits),
+        initial=initial,
+        runs=tuple(runs),
+        first=make_slot(first, (1, qubits)),
         slot=slot,
-        distinct=distinct,
         rows=rows,
         readout=lower_readout(program),
+        signs=wire_signs(qubits),
+        spread=real_to_state(qubits),
+        bloch=bloch_reader(qubits),
     )
+
+
+def _before(runs: Sequence[DenseRun], layers: int, qubits: int) -> Array:
+    """What is fixed before the first layer of each run, identities before the others."""
+    result = np.broadcast_to(np.eye(2**qubits, dtype=complex), (layers, 1, *[2**qubits] * 2)).copy()
+    for run in runs:
+        if run.layers and run.before is not None:
+            result[run.layers[0]] = run.before
+    return result
+
+
+def _prepend(run: DenseRun, initial: Array | None, qubits: int) -> DenseRun:
+    """A run that starts from the real product state of the data layer before it."""
+    size = 2**qubits
+    state = (np.eye(size) if initial is None else initial)[:, :1]
+    before = state * real_to_state(qubits)
+    return DenseRun(run.layers, before if run.before is None else run.before @ before)
 
 
 def _bounds(layers: Sequence[Layer]) -> list[tuple[int, int]]:
@@ -79,33 +102,31 @@ class _DenseWriter:
 
     def __init__(self, qubits: int) -> None:
         self.qubits = qubits
-        self.table = ChainTable()
-        self.free: list[list[int]] = []
+        self.chains: list[Sequence[Rotation]] = []
         self.after: list[Array] = []
 
     def run(self, layers: Sequence[Layer], data: int, stop: int) -> DenseRun:
-        first = len(self.free)
+        start = len(self.after)
         before = fixed = self._identity()
         if data >= 0:
-            before = fixed = self._entangle(layers[data], fixed)
+            fixed = self._entangle(layers[data], fixed)
         for layer in layers[data + 1 : stop]:
             if layer.has_weights:
-                before = before if len(self.free) > first else fixed
-                self._close(first, fixed)
-                chains = [layer.rotations.get(wire, []) for wire in range(self.qubits)]
-                self.free.append([self.table.number(chain) for chain in chains])
-                fixed = self._identity()
+                before = self._close(start, before, fixed)
+                self.chains += [layer.rotations.get(wire, []) for wire in range(self.qubits)]
+                self.after.append(fixed := self._identity())
             else:
                 fixed = self._turn(layer, fixed)
             fixed = self._entangle(layer, fixed)
-        before = before if len(self.free) > first else fixed
-        self._close(first, fixed)
-        return DenseRun(range(first, len(self.free)), _simplest(before))
+        before = self._close(start, before, fixed)
+        return DenseRun(range(start, len(self.after)), _simplest(before))
 
-    def _close(self, first: int, fixed: Array) -> None:
-        """Ends the last free layer of the run, if it has one."""
-        if len(self.free) > first:
-            self.after.append(fixed)
+    def _close(self, start: int, before: Array, fixed: Array) -> Array:
+        """Puts what is fixed behind the run's last free layer; returns what is before its first."""
+        if len(self.after) == start:
+            return fixed
+        self.after[-1] = fixed
+        return before
 
     def _identity(self) -> Array:
         return np.eye(2**self.qubits, dtype=complex)
@@ -132,16 +153,15 @@ def _simplest(matrix: Array) -> Array | None:
     return matrix.real.copy() if real else matrix
 
 
-def _distinct(slot: Slot) -> tuple[Slot, tuple[int, ...]]:
+def _distinct(
+    layers: Sequence[dict[tuple[int, int], Rotation]], qubits: int
+) -> tuple[Slot | None, tuple[int, ...]]:
     """Finds equal data layers, so that their phases are computed once."""
-    keys = [
-        tuple(np.concatenate([part[k] for part in slot[2:]]).tolist())
-        for k in range(len(slot.axis))
-    ]
+    keys = [tuple(sorted(layer.items())) for layer in layers]
     unique = list(dict.fromkeys(keys))
-    first = [keys.index(key) for key in unique]
-    reduced = Slot(slot.axis[first], slot.common, *(part[first] for part in slot[2:]))
-    return reduced, tuple(unique.index(key) for key in keys)
+    present = {(row, wire): gate for row, key in enumerate(unique) for (_, wire), gate in key}
+    slot = make_slot(present, (len(unique), qubits)) if unique else None
+    return slot, tuple(unique.index(key) for key in keys)
 
 
 def lower_layered(program: Program) -> LayeredPlan:
@@ -154,7 +174,7 @@ def lower_layered(program: Program) -> LayeredPlan:
         qubits=program.qubits,
         n_weights=program.n_weights + len(program.derived.weights.wanted),
         derived=program.derived if any(part.wanted for part in program.derived) else None,
-        chains=table.arrays(),
+        chains=table.arrays(program.n_weights + len(program.derived.weights.wanted)),
         initial=runs[0],
         data=data,
         runs=tuple(runs[1:]),

@@ -23,7 +23,8 @@ def lower_readout(program: Program) -> Readout:
                 matrix[row] += _word(term, size)
             else:
                 diagonal[row] += _word(term, size).real
-    return Readout(diagonal, tuple(rest), tuple(rest.values()))
+    planes = np.concatenate([diagonal, diagonal], 1)
+    return Readout(diagonal, planes, tuple(rest), tuple(rest.values()))
 
 
 def _word(term: PauliWord, size: int) -> Array:
@@ -46,6 +47,21 @@ def measure(readout: Readout, psi: Array) -> Array:
     return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
 
 
+def measure_planes(readout: Readout, planes: Array) -> Array:
+    """The same for a state ``(2 * 2**n, A, B)``: real parts, then imaginary parts."""
+    size, agents, batch = planes.shape
+    squares = (planes * planes).reshape(size, -1)
+    flat = readout.planes.astype(planes.dtype) @ squares
+    return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
+
+
+def measured_planes(readout: Readout, planes: Array, gradient: Array) -> Array:
+    """``conj(mu)`` of :func:`measured_gradient`, in the form of :func:`measure_planes`."""
+    flat = gradient.reshape(-1, gradient.shape[-1]).T
+    weight = readout.planes.T.astype(planes.dtype) @ flat
+    return np.asarray(weight.reshape(planes.shape) * planes)
+
+
 def measured_gradient(readout: Readout, psi: Array, gradient: Array) -> Array:
     """``mu = conj(sum_k g_k O_k psi)`` for output gradients ``(A, B, outputs)``."""
     flat = np.ascontiguousarray(gradient.reshape(-1, gradient.shape[-1]).T)
@@ -61,3 +77,20 @@ def wire_signs(qubits: int) -> Array:
     """Eigenvalues ``(n, 2**n)`` of Z on each wire."""
     bits = np.arange(2**qubits) >> np.arange(qubits - 1, -1, -1)[:, None]
     return np.asarray(1.0 - 2.0 * (bits & 1))
+
+
+def bloch_reader(qubits: int) -> Array:
+    """Reads gradient vectors off ``N = sum psi mu^T``, as :class:`DensePlan` keeps it.
+
+    ``g_Z = sum_i z_i Im N_ii``, ``g_X = sum_i Im N_(i xor q) i``, ``g_Y = -sum_i z_i Re N_(i xor q)
+    i`` with the eigenvalues ``z`` of Z on the wire of bit ``q``.
+    """
+    size = 2**qubits
+    index, signs = np.arange(size), wire_signs(qubits)
+    result = np.zeros((size, size, 2, qubits, 3))
+    for wire in range(qubits):
+        flipped = index ^ (1 << (qubits - 1 - wire))
+        result[flipped, index, 1, wire, 0] = 1.0
+        result[flipped, index, 0, wire, 1] = -signs[wire]
+        result[index, index, 1, wire, 2] = signs[wire]
+    return result.reshape(-1, 3 * qubits)

@@ -17,6 +17,9 @@ from qmarl.circuits.su2 import PAULI
 from qmarl.config import Section
 from qmarl.types import Array
 
+EXACT_QUBITS = 6
+"""Up to here a state of ``4**n`` real numbers is small enough to be exact."""
+
 LETTERS = np.concatenate([np.eye(2)[None], PAULI])
 """I, X, Y, Z: the digits 0 to 3 of a Pauli word's index."""
 

@@ -73,9 +73,7 @@ class Columns:
         column: Array = angle.factor * self.weights[:, angle.weight, None]
         return column.astype(self._dtype) if angle.feature >= 0 else column
 
-    def pull(
-        self, wanted: Sequence[Angle], trace: Trace, gradient: Array, weights: Array
-    ) -> Array:
+    def pull(self, wanted: Sequence[Angle], trace: Trace, gradient: Array, weights: Array) -> Array:
         """Passes the gradient of angles with inputs back.
 
         Args:

@@ -62,9 +62,12 @@ def make_chains(chains: Sequence[Sequence[Factor]]) -> Chains:
 
 
 class BoundChains(NamedTuple):
-    """Chains under given weights: factors and slopes ``(c, K, A, 4, 4)``, products ``(K, A, 4, 4)``.
+    """Chains under given weights.
 
-    ``slopes`` are the derivatives of the factors by their angles.
+    Attributes:
+        factors: ``(c, K, A, 4, 4)``.
+        slopes: ``(c, K, A, 4, 4)``, the derivatives of the factors by their angles.
+        products: ``(K, A, 4, 4)``.
     """
 
     factors: Array
@@ -129,7 +132,7 @@ class NoiseBound:
         agents = self._shape[0]
         if chain < 0:
             return np.broadcast_to(np.eye(4), (agents, 4, 4))
-        return self._bound.products[chain]
+        return np.asarray(self._bound.products[chain])
 
     def _begin(self) -> None:
         """Runs the head forwards and the tail backwards."""
@@ -207,7 +210,7 @@ class NoiseBound:
         if isinstance(step, Group):
             return _on_group(step, groups[step], state)
         if isinstance(step, Monomial):
-            return state[:, step.order] * step.scale[:, None].astype(state.dtype)
+            return np.asarray(state[:, step.order] * step.scale[:, None].astype(state.dtype))
         assert isinstance(step, Constant)
         part = step._replace(matrix=step.matrix.astype(state.dtype))
         return on_wires(part, state, self._plan.qubits)
@@ -216,7 +219,8 @@ class NoiseBound:
         if isinstance(step, Group):
             return _on_group(step, groups[step].swapaxes(-1, -2), state)
         if isinstance(step, Monomial):
-            return state[:, step.back_order] * step.back_scale[:, None].astype(state.dtype)
+            back = step.back_scale[:, None].astype(state.dtype)
+            return np.asarray(state[:, step.back_order] * back)
         assert isinstance(step, Constant)
         part = step._replace(matrix=step.matrix.T.astype(state.dtype))
         return on_wires(part, state, self._plan.qubits)
@@ -244,7 +248,7 @@ def _ground_state(qubits: int) -> Array:
 
 def _on_group(step: Group, matrix: Array, state: Array) -> Array:
     spread = (len(state), 4**step.first, matrix.shape[-1], -1)
-    return (matrix[:, None] @ state.reshape(spread)).reshape(state.shape)
+    return np.asarray(matrix[:, None] @ state.reshape(spread)).reshape(state.shape)
 
 
 def _views(state: Array, wire: int, qubits: int) -> tuple[Array, Array]:
@@ -281,4 +285,4 @@ def _share(gradient: Array, wires: Sequence[Array], place: int) -> Array:
     spread = gradient.reshape(-1, 4, 4, 4, 4)
     other = wires[1 - place]
     form = "aikjl,akl->aij" if place == 0 else "akilj,akl->aij"
-    return np.einsum(form, spread, other)
+    return np.asarray(np.einsum(form, spread, other))

@@ -25,9 +25,6 @@ from qmarl.types import Array
 if TYPE_CHECKING:
     import torch
 
-EXACT_QUBITS = 6
-"""Up to here a state of ``4**n`` real numbers is small enough."""
-
 CHUNK = 1 << 18
 """Coefficients of one state that are worked on together."""
 

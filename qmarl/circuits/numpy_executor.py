@@ -22,8 +22,8 @@ from qmarl.types import Array
 RESERVE = 31 << 20
 """Bytes; a block just below the largest that glibc's allocator still adapts to."""
 
-CHUNK = 1 << 15
-"""Amplitudes of one state that are worked on together: 256 KiB in complex64."""
+CHUNK = 1 << 17
+"""Amplitudes of one state that are worked on together: 1 MiB in complex64."""
 
 
 def keep_memory() -> None:

@@ -8,7 +8,8 @@ layer*. The state is then::
 
 with data layers ``D_l(x)`` and runs ``R_l`` of free layers and entanglers, which do not depend on
 the sample. On few qubits (:class:`DensePlan`) every run is one matrix and every data layer a
-diagonal; otherwise (:class:`LayeredPlan`) both are applied wire by wire.
+diagonal, but for the first: whatever ``R_0`` is, ``D_1(x) R_0 |0> = diag(R_0 |0>) C r(x)`` with a
+fixed ``C`` and a *real* product state ``r``, so that the first matrix product is real; otherwise (:class:`LayeredPlan`) both are applied wire by wire.
 :mod:`qmarl.circuits.lowering` makes plans.
 """
 
@@ -29,19 +30,23 @@ class Slot(NamedTuple):
         axis: ``(L, n, 3)`` unit vectors.
         common: 0, 1 or 2 if all turn about X, Y or Z, else None.
         factor: ``(L, n)``.
-        offset: ``(L, n)`` [rad].
-        trained: ``(L, n)`` whether a weight scales the feature.
+        offset: ``(L, n)`` [rad], None where all are zero.
+        trained: ``(L, n)`` whether a weight scales the feature, None where none does.
         weight: ``(L, n)`` index of that weight, 0 for none.
         feature: ``(L, n)`` index of the input.
+        to_features: ``(F, L * n)`` sums by input, up to the last that takes part.
+        to_weights: ``(P, L * n)`` sums by weight, times the factor, up to the last that takes part.
     """
 
     axis: Array
     common: int | None
     factor: Array
-    offset: Array
-    trained: Array
+    offset: Array | None
+    trained: Array | None
     weight: Array
     feature: Array
+    to_features: Array
+    to_weights: Array
 
 
 class Readout(NamedTuple):
@@ -51,11 +56,13 @@ class Readout(NamedTuple):
 
     Attributes:
         diagonal: ``(outputs, 2**n)`` real, the part that flips nothing.
+        planes: ``(outputs, 2 * 2**n)`` the same twice: for real and imaginary parts of a state.
         flips: Masks ``m`` of the other parts.
         matrices: ``(outputs, 2**n)`` complex for each mask.
     """
 
     diagonal: Array
+    planes: Array
     flips: tuple[int, ...]
     matrices: tuple[Array, ...]
 
@@ -81,29 +88,39 @@ class DensePlan:
         qubits: Number of qubits ``n``.
         n_weights: Length of the flat weights, derived ones included.
         derived: Functions that stand before the circuit, None where there are none.
-        chains: Every product of rotations without data; chain 0 is the identity.
-        free: ``(M, n)`` chain of each wire of each free layer with weights.
-        after: ``(M, 1, 2**n, 2**n)`` complex128, what is fixed after each of them.
+        chains: The chains of the ``M`` free layers with weights, ``n`` of each in turn.
+        before: ``(M, 1, 2**n, 2**n)`` complex128, what is fixed before each of them, up to the
+            one before it in its run.
+        after: The same for what follows each of them.
         initial: The run before the first data layer.
-        runs: The run after each data layer.
-        slot: The data layers: one RZ per wire.
-        distinct: The same without repetitions.
-        rows: Which of the distinct ones each data layer is.
+        runs: The run after each data layer. The first acts on the real product state ``r`` of the
+            first data layer: where the initial run has no weights, it includes what makes the
+            true state of ``r``.
+        first: The first data layer: one RZ per wire.
+        slot: The other data layers without repetitions, None where there are none.
+        rows: Which of those each data layer from the second on is.
         readout: What is measured.
+        signs: ``(n, 2**n)`` eigenvalues of Z on each wire.
+        spread: ``(2**n, 2**n)`` the matrix ``C`` above.
+        bloch: ``(2 * 4**n, 3 * n)`` reads the gradient vectors of all wires off a matrix
+            ``sum psi mu^T``, given as pairs of real and imaginary parts.
     """
 
     qubits: int
     n_weights: int
     derived: Derived | None
     chains: Chains
-    free: Array
+    before: Array
     after: Array
     initial: DenseRun
     runs: tuple[DenseRun, ...]
-    slot: Slot
-    distinct: Slot
+    first: Slot
+    slot: Slot | None
     rows: tuple[int, ...]
     readout: Readout
+    signs: Array
+    spread: Array
+    bloch: Array
 
 
 class Monomial(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 
 from qmarl.circuits.plan import Slot
 from qmarl.circuits.program import FixedGate, Gate, Rotation
-from qmarl.circuits.su2 import Chains, make_chains
+from qmarl.circuits.su2 import LONGEST, Chains, make_chains
+from qmarl.types import Array
 
 Kind = Literal["any", "data", "free"]
 
@@ -46,8 +47,15 @@ class Layer:
 
     def accepts(self, wire: int, kind: Kind) -> bool:
         """Whether a rotation of ``kind`` may still be added on ``wire``."""
-        crowded = kind == "data" and wire in self.rotations
+        chain = self.rotations.get(wire, [])
+        crowded = bool(chain) if kind == "data" else _weights_at_end(chain) >= LONGEST
         return kind == self.kind and wire not in self.dirty and not crowded
+
+
+def _weights_at_end(chain: Sequence[Rotation]) -> int:
+    """Weights behind the last rotation that takes an input."""
+    last = max((k for k, gate in enumerate(chain) if gate.angle.feature >= 0), default=-1)
+    return sum(gate.angle.weight >= 0 for gate in chain[last + 1 :])
 
 
 @dataclass
@@ -63,17 +71,9 @@ class ChainTable:
         self.chains.append(tuple(chain))
         return len(self.chains) - 1
 
-    def arrays(self) -> Chains:
-        """All chains as arrays."""
-        shape = (max(1, max(map(len, self.chains))), len(self.chains))
-        axis = np.broadcast_to([0.0, 0.0, 1.0], (*shape, 3)).copy()
-        factor, offset, weight = np.zeros(shape), np.zeros(shape), np.zeros(shape, int)
-        for k, chain in enumerate(self.chains):
-            for j, gate in enumerate(chain):
-                axis[j, k], angle = gate.axis, gate.angle
-                weight[j, k], offset[j, k] = max(angle.weight, 0), angle.offset
-                factor[j, k] = angle.factor if angle.weight >= 0 else 0.0
-        return make_chains(axis, factor, offset, weight)
+    def arrays(self, n_weights: int) -> Chains:
+        """All chains as arrays, for flat weights of length ``n_weights``."""
+        return make_chains(self.chains, n_weights)
 
 
 def schedule(gates: Sequence[Gate], qubits: int, *, separate: bool) -> list[Layer]:
@@ -114,18 +114,28 @@ def make_slot(present: dict[tuple[int, int], Rotation], shape: tuple[int, int]) 
     """Writes rotations, by layer and wire, as arrays of ``shape`` ``(L, n)``."""
     axes = {gate.axis for gate in present.values()}
     axis = np.broadcast_to(next(iter(axes)), (*shape, 3)).astype(float)  # padding stays uniform
-    slot = Slot(
+    factor, offset, trained = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
+    weight, feature = np.zeros(shape, int), np.zeros(shape, int)
+    for place, gate in present.items():
+        axis[place] = gate.axis
+        factor[place], offset[place] = gate.angle.factor, gate.angle.offset
+        trained[place] = gate.angle.weight >= 0
+        weight[place], feature[place] = max(gate.angle.weight, 0), gate.angle.feature
+    return Slot(
         axis=axis,
         common=UNIT_AXES.get(axes.pop()) if len(axes) == 1 else None,
-        factor=np.zeros(shape),
-        offset=np.zeros(shape),
-        trained=np.zeros(shape, bool),
-        weight=np.zeros(shape, int),
-        feature=np.zeros(shape, int),
+        factor=factor,
+        offset=offset if offset.any() else None,
+        trained=trained if trained.any() else None,
+        weight=weight,
+        feature=feature,
+        to_features=_one_hot(feature, np.ones(shape)),
+        to_weights=_one_hot(weight, factor * trained),
     )
-    for place, gate in present.items():
-        slot.axis[place] = gate.axis
-        slot.factor[place], slot.offset[place] = gate.angle.factor, gate.angle.offset
-        slot.trained[place] = gate.angle.weight >= 0
-        slot.weight[place], slot.feature[place] = max(gate.angle.weight, 0), gate.angle.feature
-    return slot
+
+
+def _one_hot(index: Array, values: Array) -> Array:
+    """``(max + 1, L * n)`` with ``values`` in the rows that ``index`` says."""
+    result = np.zeros((index.max() + 1, index.size))
+    result[index.ravel(), np.arange(index.size)] = values.ravel()
+    return result

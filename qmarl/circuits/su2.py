@@ -4,18 +4,29 @@ The gradient with respect to a one-qubit unitary is a real vector ``g_P = Im(lam
 ``P`` in X, Y, Z, where ``dL = 2 Re(lam^dag dpsi)``. A rotation ``exp(-i t / 2 (e . sigma))`` that
 acted last has ``dL/dt = e . g``; before it, the vector is ``R(-t) g``, with ``R`` the rotation of
 the Bloch sphere that belongs to it.
+
+A product of ``c`` rotations is linear in each pair ``(cos(t_j / 2), sin(t_j / 2))``, and so are its
+derivatives. All of them are therefore one matrix product of the ``2**c`` products of cosines and
+sines with constants that are known when the circuit is lowered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from qmarl.circuits.program import Rotation
 from qmarl.types import Array
 
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 """X, Y, Z."""
+
+LONGEST = 4
+"""Rotations with weights in one chain: the constants of a chain grow as ``2**c``."""
+
+_FRAME = (-1j * PAULI).reshape(3, 4).view(float)  # g to the matrix -i (g . sigma)
 
 
 def _sphere() -> Array:
@@ -29,82 +40,106 @@ SPHERE = _sphere()
 
 
 class Chains(NamedTuple):
-    """``K`` products of up to ``c`` rotations whose angles depend on weights alone.
+    """``K`` products of rotations, each with up to ``c`` whose angle is ``factor * weight``.
 
-    Rotation ``j`` of chain ``k`` has the angle ``factor * weight + offset``; shorter chains are
-    padded with zero angles.
+    Shorter chains are padded with zero factors.
 
     Attributes:
-        axis: ``(c, K, 3)`` unit vectors.
-        factor: ``(c, K, 1)``, 0 for constants.
-        offset: ``(c, K, 1)`` [rad].
-        weight: ``(c, K)`` index of the weight, 0 for constants.
-        generator: ``(c, K, 1, 2, 2)`` the matrices ``-i (e . sigma)``.
+        weight: ``(K, c)`` index of the weight.
+        half: ``(K, c, 1)`` half the factor.
+        table: ``(K, 2**c, (1 + c) * 8)`` takes the products of half-angle cosines and sines to the
+            matrix and to its derivative by each weight, as pairs of real and imaginary parts.
+        scatter: ``(K * c, P)`` sums derivatives by weight.
     """
 
-    axis: Array
-    factor: Array
-    offset: Array
     weight: Array
-    generator: Array
+    half: Array
+    table: Array
+    scatter: Array
 
 
 class BoundChains(NamedTuple):
     """Chains under given weights.
 
     Attributes:
-        rotations: ``(c, K, A, 2, 2)`` every rotation.
         products: ``(K, A, 2, 2)`` product of each chain; later rotations act later.
+        slopes: ``(K, A, c, 8)`` its derivative by each weight, as pairs of reals.
     """
 
-    rotations: Array
     products: Array
+    slopes: Array
 
 
-def make_chains(axis: Array, factor: Array, offset: Array, weight: Array) -> Chains:
-    """Completes the arrays ``(c, K, 3)`` and ``(c, K)``; see :class:`Chains`."""
-    generator = -1j * (axis @ PAULI.reshape(3, 4)).reshape(*weight.shape, 1, 2, 2)
-    return Chains(axis, factor[..., None], offset[..., None], weight, generator)
+def make_chains(chains: Sequence[Sequence[Rotation]], n_weights: int) -> Chains:
+    """Writes chains of rotations that depend on weights alone as arrays."""
+    active = [[gate.angle for gate in chain if gate.angle.weight >= 0] for chain in chains]
+    count = max([1, *map(len, active)])
+    weight, half = np.zeros((len(chains), count), int), np.zeros((len(chains), count, 1))
+    scatter = np.zeros((len(chains), count, n_weights))
+    for k, angles in enumerate(active):
+        for j, angle in enumerate(angles):
+            weight[k, j], half[k, j] = angle.weight, angle.factor / 2
+            scatter[k, j, angle.weight] = 1.0
+    tables = [_table(chain, count) for chain in chains]
+    table = np.array(tables).reshape(len(chains), 2**count, 8 * (1 + count))
+    return Chains(weight, half, table, scatter.reshape(-1, n_weights))
+
+
+def _table(chain: Sequence[Rotation], count: int) -> Array:
+    """Constants ``(2**count, (1 + count) * 8)`` of one chain; see :class:`Chains`."""
+    matrices, factors = np.eye(2, dtype=complex)[None], []  # (2**j, 2, 2) of the first j weights
+    for gate in chain:
+        angle, generator = gate.angle, -1j * np.tensordot(gate.axis, PAULI, 1)
+        fixed = np.cos(angle.offset / 2) * np.eye(2) + np.sin(angle.offset / 2) * generator
+        matrices = fixed @ matrices
+        if angle.weight >= 0:
+            factors.append(angle.factor)
+            matrices = np.stack([matrices, generator @ matrices], 1).reshape(-1, 2, 2)
+    full = np.zeros((*[2] * len(factors), *[2] * (count - len(factors)), 4), complex)
+    full[(..., *[0] * (count - len(factors)), slice(None))] = matrices.reshape(
+        *[2] * len(factors), 4
+    )
+    slopes = np.zeros((count, *full.shape), complex)
+    for j, factor in enumerate(factors):  # d(cos, sin) = (-sin, cos) factor / 2
+        turned = np.flip(np.moveaxis(full, j, 0), 0) * np.array([1, -1]).reshape(-1, *[1] * count)
+        slopes[j] = np.moveaxis(turned, 0, j) * (factor / 2)
+    parts = np.concatenate([full[None], slopes]).reshape(1 + count, -1, 4)
+    return np.ascontiguousarray(parts.transpose(1, 0, 2)).view(float).reshape(2**count, -1)
 
 
 def bind_chains(chains: Chains, weights: Array) -> BoundChains:
     """Multiplies every chain out under flat ``weights`` ``(A, P)``, in complex128."""
-    half = np.broadcast_to(chains.offset, (*chains.weight.shape, len(weights))) / 2
-    if weights.shape[1]:
-        half = half + weights.T[chains.weight] * (chains.factor / 2)
-    half = half[..., None, None]
-    rotations = np.cos(half) * np.eye(2) + np.sin(half) * chains.generator
-    products = rotations[0]
-    for rotation in rotations[1:]:
-        products = rotation @ products
-    return BoundChains(rotations, products)
+    count, agents = chains.weight.shape[1], len(weights)
+    half = (weights.T[chains.weight] if weights.shape[1] else 0.0) * chains.half
+    pairs = np.empty((len(half), count, 2, agents))
+    np.cos(half, out=pairs[:, :, 0])
+    np.sin(half, out=pairs[:, :, 1])
+    terms = pairs[:, 0]
+    for j in range(1, count):
+        terms = (terms[:, :, None] * pairs[:, j, None]).reshape(len(half), -1, agents)
+    parts = (terms.swapaxes(1, 2) @ chains.table).reshape(len(half), agents, 1 + count, 8)
+    products = np.ascontiguousarray(parts[:, :, 0]).view(complex)
+    return BoundChains(products.reshape(-1, agents, 2, 2), parts[:, :, 1:])
 
 
-def pull_chains(chains: Chains, bound: BoundChains, bloch: Array, n_weights: int) -> Array:
+def pull_chains(chains: Chains, bound: BoundChains, bloch: Array) -> Array:
     """Gradient of the weights in all chains.
+
+    With ``dU_j U^dag = -i/2 (a_j . sigma)`` the derivative ``a_j . g`` is the real product of
+    ``dU_j`` with ``-i (g . sigma) U``.
 
     Args:
         chains: The rotations.
         bound: The same under their weights.
-        bloch: ``(3, K, A)`` gradient vector after each chain, summed over the batch.
-        n_weights: Length of the flat weights ``P``.
+        bloch: ``(K, A, 3)`` gradient vector after each chain, summed over the batch.
 
     Returns:
         ``(A, P)`` float64.
     """
-    frame = (bloch.transpose(1, 2, 0) @ (0.5j * PAULI.reshape(3, 4))).reshape(bound.products.shape)
-    frames = np.empty_like(bound.rotations)  # frame: the matrix (i/2) g . sigma
-    for j in range(len(frames) - 1, -1, -1):
-        frames[j] = frame
-        if j:
-            rotation = bound.rotations[j]
-            frame = rotation.conj().swapaxes(-1, -2) @ frame @ rotation
-    # Im tr((e . sigma) F) with e . sigma = i G
-    angles = np.einsum("ckaij,ckzji->cka", frames, chains.generator).real
-    result = np.zeros((n_weights, bloch.shape[-1]))
-    if n_weights:
-        np.add.at(result, chains.weight, angles * chains.factor)
-    return result.T
+    frame = (bloch @ _FRAME).view(complex).reshape(bound.products.shape)
+    turned = (frame @ bound.products).view(float).reshape(*bloch.shape[:2], 8, 1)
+    slopes = (bound.slopes @ turned)[..., 0]
+    return np.asarray(slopes.swapaxes(0, 1).reshape(bloch.shape[1], -1) @ chains.scatter)
 
 
 def bloch_rotation(unitary: Array) -> Array:

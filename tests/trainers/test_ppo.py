@@ -6,8 +6,9 @@ from agents.critic import Critic
 from agents.mlp_actor import MLPActor
 from qmarl.types import Trajectory
 from trainers.algorithms.batch import experience
+from trainers.algorithms.learner import Learner, PPOConfig
 from trainers.algorithms.minibatches import minibatches
-from trainers.algorithms.ppo import Learner, PPOConfig
+from trainers.algorithms.ppo import update
 from trainers.algorithms.update import Update
 
 
@@ -55,7 +56,8 @@ def generators(*seeds):
 def test_a_stacked_update_equals_a_loop_over_agents():
     one, trajectory = learner(), random_trajectory()
     params = drawn(one, 3)
-    together = one.update(
+    together = update(
+        one,
         params,
         one.initial_moments(3, 3),
         experience(trajectory, (0, 1, 2), 3, False),
@@ -63,7 +65,8 @@ def test_a_stacked_update_equals_a_loop_over_agents():
         0.25,
     )
     for agent in range(3):
-        alone = one.update(
+        alone = update(
+            one,
             {name: array[agent : agent + 1] for name, array in params.items()},
             one.initial_moments(1, 1),
             experience(trajectory, (agent,), 1, False),
@@ -82,7 +85,7 @@ def test_one_model_learns_from_all_agents():
     share = experience(trajectory, (0, 2), 1, False)
     assert share.rewards.shape == (1, 12, 8)
     np.testing.assert_array_equal(share.rewards[0, :, 3], trajectory.rewards[:, 1, 2])
-    learned = one.update(drawn(one, 1), one.initial_moments(1, 1), share, generators(1), 0.0)
+    learned = update(one, drawn(one, 1), one.initial_moments(1, 1), share, generators(1), 0.0)
     assert learned.examples.tolist() == [int(trajectory.alive[:, :, [0, 2]].sum())]
 
 
@@ -91,7 +94,7 @@ def test_a_central_critic_is_one_for_the_group_and_sees_the_state():
     share = experience(trajectory, (0, 1, 2), 3, True)
     np.testing.assert_array_equal(share.critic_inputs[1, 4, 2, 6:], trajectory.state[4, 2])
     params = {n: a if n.startswith("actor") else a[:1] for n, a in drawn(one, 3).items()}
-    learned = one.update(params, one.initial_moments(3, 1), share, generators(1, 2, 3), 0.0)
+    learned = update(one, params, one.initial_moments(3, 1), share, generators(1, 2, 3), 0.0)
     assert learned.params["critic.w0"].shape == (1, 11, 8)
     assert (learned.params["critic.w0"] != params["critic.w0"]).any()
 
@@ -99,10 +102,10 @@ def test_a_central_critic_is_one_for_the_group_and_sees_the_state():
 def test_the_value_of_what_would_have_come_stands_at_each_cut_and_nothing_after_an_end():
     one, trajectory = learner(gamma=0.5, gae_lambda=0.0), random_trajectory()
     share = experience(trajectory, (0, 1, 2), 3, False)
-    update = Update(one, drawn(one, 3), one.initial_moments(3, 3), share, 0.0)
-    values = update._values(share.critic_inputs)
-    _, returns = update._judge(share)
-    cut_values = update._values(share.cut_inputs)
+    under_way = Update(one, drawn(one, 3), one.initial_moments(3, 3), share, 0.0)
+    values = under_way._values(share.critic_inputs)
+    _, returns = under_way._judge(share)
+    cut_values = under_way._values(share.cut_inputs)
     for learner_index in range(3):
         for cut, (step, env) in enumerate(
             zip(trajectory.cut_steps, trajectory.cut_envs, strict=True)
@@ -124,15 +127,17 @@ def test_the_policy_loss_is_the_clipped_surrogate_computed_by_hand():
     one, trajectory = learner(clip=0.1), random_trajectory()
     params = drawn(one, 1)
     share = experience(trajectory, (0,), 1, False)
-    update = Update(one, params, one.initial_moments(1, 1), share, 0.0)
+    under_way = Update(one, params, one.initial_moments(1, 1), share, 0.0)
     index, weight = np.arange(5)[None], np.full((1, 5), 0.2)
-    loss, entropy, _, clipped = update._policy_loss(torch.as_tensor(index), torch.as_tensor(weight))
+    loss, entropy, _, clipped = under_way._policy_loss(
+        torch.as_tensor(index), torch.as_tensor(weight)
+    )
     actor = {n[6:]: torch.as_tensor(a) for n, a in params.items() if n.startswith("actor.")}
     flat = torch.as_tensor(share.observations.reshape(1, -1, 6)[:, :5].astype(np.float64))
     probabilities = torch.softmax(one.actor.logits(actor, flat)[0], -1).numpy()
     chosen = probabilities[np.arange(5), share.actions.reshape(-1)[:5]]
     ratio = chosen / np.exp(share.log_probs.reshape(-1)[:5].astype(np.float64))
-    advantage = update._advantages.numpy()[:5]
+    advantage = under_way._advantages.numpy()[:5]
     by_hand = -np.minimum(ratio * advantage, np.clip(ratio, 0.9, 1.1) * advantage).mean()
     assert loss.item() == pytest.approx(by_hand, abs=1e-10)
     spread = -(probabilities * np.log(probabilities)).sum(1).mean()
@@ -158,7 +163,7 @@ def test_a_learner_without_any_living_step_stays_finite():
     one, trajectory = learner(), random_trajectory()
     trajectory.alive[:, :, 1] = False
     share = experience(trajectory, (0, 1, 2), 3, False)
-    learned = one.update(drawn(one, 3), one.initial_moments(3, 3), share, generators(1, 2, 3), 0)
+    learned = update(one, drawn(one, 3), one.initial_moments(3, 3), share, generators(1, 2, 3), 0)
     assert all(np.isfinite(array).all() for array in learned.params.values())
 
 
@@ -180,6 +185,6 @@ def test_a_bandit_is_learned():
         trajectory.actions[:], trajectory.log_probs[:] = actions, log_probs
         trajectory.rewards[:] = actions == 2
         share = experience(trajectory, (0, 1), 2, False)
-        learned = one.update(params, moments, share, generators(number, number + 99), 0.0)
+        learned = update(one, params, moments, share, generators(number, number + 99), 0.0)
         params, moments = learned.params, learned.moments
     assert (actions == 2).mean() > 0.9

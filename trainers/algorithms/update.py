@@ -10,12 +10,12 @@ import numpy as np
 from qmarl.types import Array, Layout, Params, Role
 from trainers.algorithms.adam import Packing, RoleSettings, StackedAdam
 from trainers.algorithms.advantages import generalised_advantages, normalised
+from trainers.algorithms.learner import Learner, PPOConfig, prefixed, without_prefix
 
 if TYPE_CHECKING:
     import torch
 
     from trainers.algorithms.batch import Experience
-    from trainers.algorithms.ppo import Learner, PPOConfig
 
 METRICS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 ACTOR_ROLES: tuple[Role, ...] = ("angles", "scales", "readout", "weights")
@@ -194,14 +194,3 @@ def _tensor(array: Array, dtype: torch.dtype | None = None) -> torch.Tensor:
 
 def _between(start: float, end: float, progress: float) -> float:
     return start + (end - start) * progress
-
-
-def prefixed(prefix: str, params: Params) -> Params:
-    """Puts ``prefix.`` before every name."""
-    return {f"{prefix}.{name}": array for name, array in params.items()}
-
-
-def without_prefix(prefix: str, params: Params) -> Params:
-    """Takes the arrays whose names start with ``prefix.``, without it."""
-    start = f"{prefix}."
-    return {name[len(start) :]: a for name, a in params.items() if name.startswith(start)}
