@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from agents.baseline import twin_widths
 from agents.networks import mlp_layout, parameter_count
 from qmarl.circuits.builtin import CircuitConfig
 from qmarl.circuits.noise import SILENT, NoiseConfig
+from qmarl.circuits.plugins import DeviceSettings, options_problem
 from qmarl.circuits.shots import Gradient, Sampling, SPSAConfig
-from qmarl.config import Section
+from qmarl.config import Misfits, Section
 from qmarl.errors import ConfigurationError
 from qmarl.types import Array, Layout, Params
 
@@ -32,6 +33,10 @@ class ActorConfig(Section):
     """``vqc``: a variational quantum circuit; ``mlp``: its classical twin."""
     backend: str = Field("program", pattern=r"^(program|pennylane:\S+)$")
     """What runs the circuit: our fused ``program`` or ``pennylane:<device>``."""
+    device_options: dict[str, JsonValue] = Field(default={})
+    """What a PennyLane device is made with, such as ``shots``, ``seed`` or ``c_dtype``."""
+    device_retries: int = Field(3, ge=0)
+    """How often a call is repeated, after growing pauses, when a device does not answer."""
     circuit: CircuitConfig = CircuitConfig()
     """The circuit; for ``mlp`` it fixes the parameter count to match."""
     readout_spread: float = Field(1.5, ge=0)
@@ -46,6 +51,20 @@ class ActorConfig(Section):
     """``adjoint`` (exact, the usual one), ``parameter_shift`` (usual with shots), or ``spsa``."""
     spsa: SPSAConfig = SPSAConfig()
     """Settings of ``gradient: spsa``."""
+
+    @property
+    def device(self) -> DeviceSettings:
+        """How a PennyLane device is made and asked."""
+        return DeviceSettings(self.device_options, self.device_retries)
+
+    @model_validator(mode="after")
+    def _device_fits(self) -> Self:
+        problem = options_problem(self.device_options)
+        if self.device_options and self.backend == "program":
+            problem = "they are for 'backend: pennylane:<device>', not for 'program'"
+        if problem:
+            raise Misfits([("device_options", problem)])
+        return self
 
     @property
     def sampling(self) -> Sampling:

@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.actor import ActorConfig
 from qmarl.circuits import Circuit, Program, build_circuit
-from qmarl.circuits.builtin import CircuitConfig, circuit_layout, initial_weights
+from qmarl.circuits.builtin import circuit_layout, initial_weights
 from qmarl.circuits.noise import SILENT, NoiseConfig
 from qmarl.circuits.noise_program import Runner
 from qmarl.circuits.shots_program import make_runner
@@ -55,17 +55,20 @@ class ProgramPolicy:
 class DevicePolicy:
     """Acts on a PennyLane device, which the worker builds for itself."""
 
-    config: CircuitConfig
+    config: ActorConfig
     n_inputs: int
-    backend: str
-    precision: str
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit, built once in each process that asks for it."""
+        return _circuit_of(self.config, self.n_inputs)
 
     def bind(self, params: Params) -> Act:
         """Hands the parameters to torch; the device runs the circuit at each call."""
         import torch
 
-        circuit = _circuit(self.config.model_dump_json(), self.n_inputs, self.backend)
-        dtype = getattr(torch, self.precision)
+        circuit = self.circuit
+        dtype = getattr(torch, self.config.precision)
         tensors = {name: torch.as_tensor(array).to(dtype) for name, array in params.items()}
 
         def act(observations: Array) -> Array:
@@ -102,9 +105,7 @@ class CircuitActor:
     @property
     def circuit(self) -> Circuit:
         """The circuit, compiled once in each process that asks for it."""
-        return _circuit(
-            self.config.circuit.model_dump_json(), self.n_observations, self.config.backend
-        )
+        return _circuit_of(self.config, self.n_observations)
 
     @property
     def layout(self) -> Layout:
@@ -123,10 +124,9 @@ class CircuitActor:
     @property
     def policy(self) -> Policy:
         """The program if the circuit has one, else the device."""
-        config = self.config
         if self.program is not None:
-            return ProgramPolicy(self.runner or self.program, config.precision)
-        return DevicePolicy(config.circuit, self.n_observations, config.backend, config.precision)
+            return ProgramPolicy(self.runner or self.program, self.config.precision)
+        return DevicePolicy(self.config, self.n_observations)
 
     def initial(self, rng: np.random.Generator) -> Params:
         """The circuit's own initial angles and scales, and normal readout weights."""
@@ -146,6 +146,9 @@ class CircuitActor:
     @property
     def measurement(self) -> dict[str, Any]:
         """How the outputs come about, as plain data: noise, shots and gradient."""
+        if self.program is None:
+            circuit = self.circuit
+            return {"noise": None, "shots": circuit.shots, "gradient": circuit.gradient}
         sampling = self.config.sampling
         return {
             "noise": None if self.noise.silent else self.noise.model_dump(),
@@ -163,7 +166,7 @@ def circuit_actor(
         ConfigurationError: The inputs do not fit on the qubits, there is no such device, or noise
             and shots do not fit the circuit.
     """
-    circuit = _circuit(config.circuit.model_dump_json(), n_observations, config.backend)
+    circuit = _circuit_of(config, n_observations)
     sampling, program = config.sampling, circuit.program
     if noise.silent and sampling.gradient == "adjoint":
         return CircuitActor(config, n_observations, n_actions, program)
@@ -197,6 +200,12 @@ def _logits(
     return torch.baddbmm(bias.unsqueeze(-2), outputs, weight)
 
 
+def _circuit_of(config: ActorConfig, n_inputs: int) -> Circuit:
+    fields = {"circuit", "backend", "device_options", "device_retries"}
+    return _circuit(config.model_dump_json(include=fields), n_inputs)
+
+
 @lru_cache(maxsize=16)  # compiling takes a second or more; a process needs each circuit once
-def _circuit(config: str, n_inputs: int, backend: str) -> Circuit:
-    return build_circuit(CircuitConfig.model_validate_json(config), n_inputs, backend)
+def _circuit(actor: str, n_inputs: int) -> Circuit:
+    config = ActorConfig.model_validate_json(actor)
+    return build_circuit(config.circuit, n_inputs, config.backend, config.device)

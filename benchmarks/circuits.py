@@ -24,11 +24,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 SCORES = Path("benchmarks/scores/circuits.json")
 DTYPES = ("float32", "float64")
@@ -74,7 +77,7 @@ MOST = {12: 256}  # PennyLane would need tens of GB beyond
 QUICK = {"4q2L": (16, 256), "4q5L re-upload": (256,), "8q4L": (256,)}
 
 
-def compare(candidates: Mapping[str, Call], budget: float = 1.5) -> dict[str, float]:
+def compare(candidates: Mapping[str, Call], budget: float = 1.0) -> dict[str, float]:
     """Median CPU seconds a call of every candidate; each gets about ``budget`` seconds."""
     runs: dict[str, tuple[int, int]] = {}
     for name, call in candidates.items():
@@ -83,7 +86,7 @@ def compare(candidates: Mapping[str, Call], budget: float = 1.5) -> dict[str, fl
         call()
         once = max(time.process_time() - started, 2e-6)
         repeat = max(1, round(2e-3 / once))
-        runs[name] = repeat, max(3, min(40, round(budget / (once * repeat))))
+        runs[name] = repeat, max(2, min(40, round(budget / (once * repeat))))
     order = [name for name, (_, count) in runs.items() for _ in range(count)]
     random.Random(0).shuffle(order)
     samples: dict[str, list[float]] = {name: [] for name in candidates}
@@ -194,10 +197,9 @@ def candidates(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) ->
         calls[f"forward program {dtype}"] = pushed(circuit, data)
         calls[f"both program {dtype}"] = pulled(circuit, data)
         calls[f"frozen program {dtype}"] = lambda bound=bound, data=data: bound(data.inputs)
-        if hasattr(circuit, "value_and_gradients"):
-            calls[f"direct program {dtype}"] = lambda data=data: circuit.value_and_gradients(
-                *data, need_inputs=False
-            )
+        calls[f"direct program {dtype}"] = lambda data=data: circuit.value_and_gradients(
+            *data, need_inputs=False
+        )
     if not agents:
         calls |= jitted(case, draw(case, (), batch, "float32"))
     return calls
@@ -206,62 +208,153 @@ def candidates(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) ->
 def cell(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) -> dict[str, Any]:
     """Measures one cell; ratios are PennyLane's time over ours."""
     seconds = compare(candidates(case, circuit, agents, batch))
-    ratios = {
-        dtype: {
-            "forward": seconds[f"forward pennylane {dtype}"] / seconds[f"forward program {dtype}"],
-            "both": seconds[f"both pennylane {dtype}"] / seconds[f"both program {dtype}"],
-            "frozen": seconds[f"forward pennylane {dtype}"] / seconds[f"frozen program {dtype}"],
-            **(
-                {"direct": seconds[f"both pennylane {dtype}"] / seconds[f"direct program {dtype}"]}
-                if f"direct program {dtype}" in seconds
-                else {}
-            ),
+    ratios: dict[str, dict[str, float]] = {}
+    for dtype in DTYPES:
+        forward, both = (seconds[f"{what} pennylane {dtype}"] for what in ("forward", "both"))
+        ratios[dtype] = {
+            "forward": round(forward / seconds[f"forward program {dtype}"], 1),
+            "frozen": round(forward / seconds[f"frozen program {dtype}"], 1),
+            "both": round(both / seconds[f"both program {dtype}"], 1),
+            "direct": round(both / seconds[f"direct program {dtype}"], 1),
         }
-        for dtype in DTYPES
-    }
-    micros = {name: round(1e6 * value, 1) for name, value in seconds.items()}
+    return {"ratios": ratios, "microseconds": {k: round(1e6 * v, 1) for k, v in seconds.items()}}
+
+
+def rollout(case: Case, circuit: Any, agents: int = 4, envs: int = 16) -> dict[str, Any]:
+    """One acting step of every agent in all worlds: logits, sampled actions."""
+    import torch
+
+    from agents.heads import gumbel
+
+    data = draw(case, (agents,), envs, "float32")
+    observations, weights = torch.from_numpy(data.inputs), torch.from_numpy(data.weights)
+    reference, bound = pennylane(case), frozen(circuit, data, "float32")
+    tanh, linear, n = torch.nn.Tanh, torch.nn.Linear, case.qubits
+    mlps = [
+        torch.nn.Sequential(linear(n, 64), tanh(), linear(64, 64), tanh(), linear(64, n))
+        for _ in range(agents)
+    ]
+    rng = np.random.default_rng(0)
+
+    def sampled(logits: Sequence[torch.Tensor]) -> None:
+        for each in logits:
+            chosen = torch.distributions.Categorical(logits=each)
+            chosen.log_prob(chosen.sample())
+
+    def on_pennylane() -> None:
+        with torch.no_grad():
+            sampled([reference(x, w) for x, w in zip(observations, weights, strict=True)])
+
+    def on_mlps() -> None:
+        with torch.no_grad():
+            sampled([mlp(x) for mlp, x in zip(mlps, observations, strict=True)])
+
+    def on_program() -> None:  # Gumbel-max; log-probabilities are computed once a rollout
+        logits = bound(data.inputs)
+        np.argmax(logits + gumbel(rng, logits.shape), -1)
+
+    seconds = compare({"pennylane": on_pennylane, "mlp": on_mlps, "program": on_program})
     return {
-        "ratios": {k: {n: round(v, 1) for n, v in r.items()} for k, r in ratios.items()},
-        "microseconds": micros,
+        "ratios": {
+            "pennylane": round(seconds["pennylane"] / seconds["program"], 1),
+            "mlp": round(seconds["mlp"] / seconds["program"], 1),
+        },
+        "microseconds": {k: round(1e6 * v, 1) for k, v in seconds.items()},
     }
+
+
+WORKER = """
+import sys, numpy as np
+from qmarl.circuits import Program
+program = Program.from_bytes(sys.stdin.buffer.read())
+shapes = {name: (4, *shape) for name, shape in program.weights}
+bound = program.bind({name: np.ones(shape) for name, shape in shapes.items()})
+bound(np.ones((4, 16, program.n_inputs), np.float32))
+print(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+"""
+
+PEAK = """
+import sys, numpy as np, torch
+from qmarl.circuits import Program
+from qmarl.circuits.torch_function import run_program
+def resident(key):
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])
+def step(batch):
+    weights = {n: torch.ones(1, *s, requires_grad=True) for n, s in program.weights}
+    run_program(program, torch.ones(1, batch, program.n_inputs), weights).sum().backward()
+program = Program.from_bytes(sys.stdin.buffer.read())
+step(1)
+idle = resident("VmRSS")
+open("/proc/self/clear_refs", "w").write("5")
+step(4096)
+print(resident("VmHWM") - idle)
+"""
+
+
+def child(code: str, circuit: Any) -> tuple[float, float]:
+    """Runs ``code`` on a serialised program; returns the MiB that it prints, and its seconds."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=circuit.program.to_bytes(), stdout=-1, check=True
+    )
+    return round(int(done.stdout) / 1024, 1), round(time.perf_counter() - started, 2)
+
+
+def processes(circuits: Mapping[str, Any]) -> dict[str, Any]:
+    """Memory of whole processes, in MiB; the start of a worker is the best of five."""
+    worker = [child(WORKER, circuits["4q2L"]) for _ in range(5)]
+    peaks = {n: child(PEAK, circuits[n])[0] for n in ("8q4L", "8q4L re-upload") if n in circuits}
+    return {
+        "worker_resident_mib": max(size for size, _ in worker),
+        "worker_start_s": min(seconds for _, seconds in worker),
+        "peak_above_idle_mib_batch_4096": peaks,
+    }
+
+
+def show(name: str, result: Mapping[str, Any]) -> None:
+    """Prints one row of ratios."""
+    for kind, ratios in result["ratios"].items():
+        if isinstance(ratios, dict):
+            cells = "".join(f"  {what} {ratio:>7}" for what, ratio in ratios.items())
+            print(f"{name:<28} {kind}{cells}", flush=True)
+        else:
+            print(f"{name:<28} {kind} / program: {ratios}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    a = parser.parse_args()
+    """Measures, prints and writes the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a few cases; nothing is written")
+    quick = parser.parse_args().quick
     import torch
 
-    torch.set_num_threads(1)
     from qmarl.circuits import Circuit
-    import qmarl
 
-    print(qmarl.__file__)
-    for name, case in CASES.items():
-        batches = QUICK.get(name, ()) if a.quick else BATCHES
-        if not batches:
-            continue
-        circuit = Circuit(case.function, case.qubits, case.shape)
-        for batch in batches:
-            r = cell(case, circuit, (), batch)
-            print(
-                name,
-                batch,
-                r["ratios"]["float32"],
-                r["ratios"]["float64"],
-                {k: v for k, v in r["microseconds"].items() if k.endswith("32")},
-                flush=True,
-            )
+    torch.set_num_threads(1)
+    load = [round(value, 1) for value in os.getloadavg()]
+    cases = {name: CASES[name] for name in (QUICK if quick else CASES)}
+    circuits = {n: Circuit(c.function, c.qubits, c.shape) for n, c in cases.items()}
+    rows: dict[str, Any] = {}
+    for name, case in cases.items():
+        sizes = [(None, batch) for batch in (QUICK[name] if quick else BATCHES)]
         if case.qubits == 4:
-            r = cell(case, circuit, (4,), 64)
-            print(
-                name,
-                "4x64",
-                r["ratios"]["float32"],
-                r["ratios"]["float64"],
-                {k: v for k, v in r["microseconds"].items() if k.endswith("32")},
-                flush=True,
-            )
+            sizes.append((4, 64))
+        for agents, batch in sizes:
+            if batch <= MOST.get(case.qubits, batch):
+                row = f"{name}, batch {batch}" + (f" of {agents} agents" if agents else "")
+                rows[row] = cell(case, circuits[name], (agents,) if agents else (), batch)
+                show(row, rows[row])
+    rows["rollout step, 4 agents x 16"] = rollout(CASES["4q2L"], circuits["4q2L"])
+    show("rollout step", rows["rollout step, 4 agents x 16"])
+    whole = processes(circuits)
+    print(whole)
+    if not quick:
+        machine = {"cores": os.cpu_count(), "load_before": load, "load_after": os.getloadavg()}
+        rows["processes"], rows["machine"] = whole, machine
+        SCORES.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

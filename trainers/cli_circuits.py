@@ -140,7 +140,8 @@ def _circuit(
     if group is not None and group not in names:
         raise ConfigurationError(f"--group: {unknown('group', group, names)}")
     size = _inputs(experiment, group or names[0])
-    return experiment, build_circuit(experiment.actor.circuit, size, experiment.actor.backend)
+    actor = experiment.actor
+    return experiment, build_circuit(actor.circuit, size, actor.backend, actor.device)
 
 
 def _inputs(experiment: ExperimentConfig, group: str) -> int:

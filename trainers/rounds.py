@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from envs.registry import EnvConfig
+from qmarl.circuits.ledger import Counts
 from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Params, Trajectory
 from trainers.algorithms.batch import experience
 from trainers.algorithms.learner import Learner
 from trainers.algorithms.ppo import Learned, update
+from trainers.costs import metered, total
 from trainers.distributed import Executor
 from trainers.groups import Group, actor_params
 from trainers.rollout import Shard, collect, join
@@ -56,12 +58,14 @@ class Outcome:
         episodes: Scores of the episodes that ended, arrays ``(n,)`` by name.
         env_steps: Steps that the worlds took.
         seconds: Clock readings by name.
+        device: What acting and learning ran on PennyLane devices.
     """
 
     learned: dict[str, Learned]
     episodes: dict[str, np.ndarray]
     env_steps: int
     seconds: dict[str, float]
+    device: Counts = field(default_factory=Counts)
 
 
 def learn(lesson: Lesson, trajectory: Trajectory) -> Learned:
@@ -79,6 +83,17 @@ def learn(lesson: Lesson, trajectory: Trajectory) -> Learned:
     return learned
 
 
+def counted_collect(shard: Shard, params: Stacks) -> tuple[Trajectory, Counts]:
+    """Collects a rollout, and tells what it ran on devices."""
+    policies = [seat.policy for seat in shard.seats.values()]
+    return metered(policies, lambda: collect(shard, params))
+
+
+def counted_learn(lesson: Lesson, trajectory: Trajectory) -> tuple[Learned, Counts]:
+    """Updates one group's learners, and tells what it ran on devices."""
+    return metered([lesson.learner.actor.policy], lambda: learn(lesson, trajectory))
+
+
 class Site(NamedTuple):
     """One fleet's part of a round: its worlds, and a lesson for every group of agents."""
 
@@ -86,17 +101,16 @@ class Site(NamedTuple):
     lessons: dict[str, Lesson]
 
 
-def client_round(site: Site) -> tuple[dict[str, Learned], Trajectory, float]:
+def client_round(site: Site) -> tuple[dict[str, Learned], Trajectory, float, Counts]:
     """Collects and learns at one site; a pure function of the site's weights, state and seed."""
     started = perf_counter()
     actors = {name: actor_params(lesson.params) for name, lesson in site.lessons.items()}
-    trajectory = collect(site.shard, actors)
+    trajectory, acting = counted_collect(site.shard, actors)
     seconds = perf_counter() - started
-    return (
-        {name: learn(each, trajectory) for name, each in site.lessons.items()},
-        trajectory,
-        seconds,
-    )
+    studied = {name: counted_learn(each, trajectory) for name, each in site.lessons.items()}
+    learned = {name: each for name, (each, _) in studied.items()}
+    counts = total([acting, *(count for _, count in studied.values())])
+    return learned, trajectory, seconds, counts
 
 
 class Rounds(Protocol):
@@ -143,19 +157,21 @@ class AgentRounds:
         started = perf_counter()
         actors = {name: actor_params(arrays) for name, arrays in params.items()}
         jobs = [(replace(shard, clock_round=number), actors) for shard in self._shards]
-        trajectory = join(self._executor.map(collect, jobs))
+        collections = self._executor.map(counted_collect, jobs)
+        trajectory = join([trajectory for trajectory, _ in collections])
         collected = perf_counter()
         lessons = [
             _lesson(group, params[name], moments[name], progress, self._seed, number)
             for name, group in self._groups.items()
         ]
-        learned = self._executor.map(learn, [(lesson, trajectory) for lesson in lessons])
+        studied = self._executor.map(counted_learn, [(each, trajectory) for each in lessons])
         seconds = {"collect": collected - started, "learn": perf_counter() - collected}
         return Outcome(
-            dict(zip(self._groups, learned, strict=True)),
+            {name: each for name, (each, _) in zip(self._groups, studied, strict=True)},
             trajectory.episodes,
             trajectory.env_steps,
             seconds,
+            total(counts for _, counts in [*collections, *studied]),
         )
 
 
@@ -202,6 +218,7 @@ class FleetRounds:
             trajectory.episodes,
             trajectory.env_steps,
             {"collect": min(collecting, working), "learn": max(working - collecting, 0.0)},
+            total(result[3] for result in results),
         )
 
     def _site(

@@ -125,6 +125,9 @@ def measured(
         metrics[f"{start}/rejected"] = len(report.rejected)
         metrics[f"{start}/update_norm"] = report.update_norm
         metrics[f"{start}/bytes_up"], metrics[f"{start}/bytes_down"] = up, down
+    if outcome.device.executions:
+        kinds = ("executions", "shots", "shifted")
+        metrics |= {f"device/{kind}": getattr(outcome.device, kind) for kind in kinds}
     metrics |= {f"clock/{name}_s": value for name, value in outcome.seconds.items()}
     return metrics
 

@@ -8,6 +8,7 @@ cannot, it runs on a PennyLane device, and says so.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,12 +29,13 @@ from qmarl.circuits.plugins import DeviceSettings
 from qmarl.circuits.program import Program
 from qmarl.circuits.signature import Signature
 from qmarl.errors import ConfigurationError, RunError
-from qmarl.types import Layout, Params
+from qmarl.types import Array, Layout, Params
 
 if TYPE_CHECKING:
     import torch
 
     from qmarl.circuits.device import DeviceRunner
+    from qmarl.circuits.direct import Pulled
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +164,16 @@ class Circuit:
         """Counts what runs on the circuit's device in this process; a program costs nothing."""
         return self._ledger
 
+    @property
+    def shots(self) -> int | None:
+        """Measurements of each circuit on its device, None where outputs are exact."""
+        return self._runner.shots if self._runner is not None else None
+
+    @property
+    def gradient(self) -> str:
+        """How gradients are had: ``adjoint``, ``backprop`` or ``parameter_shift``."""
+        return self._runner.gradient if self._runner is not None else "adjoint"
+
     def on(self, backend: str, device: DeviceSettings | None = None) -> Circuit:
         """The same circuit on another backend, with that device's settings."""
         shapes = self._signature.shapes
@@ -196,60 +208,70 @@ class Circuit:
             ConfigurationError: Shapes do not fit.
             RunError: Inputs or weights are not finite.
         """
-        parts = self._checked(inputs, weights)
-        agents = inputs.shape[:-2]
-        flat = inputs.reshape(-1, *inputs.shape[-2:])
-        stacked = [
-            part.reshape(len(flat), *shape)
-            for part, shape in zip(parts, self._signature.shapes.values(), strict=True)
-        ]
-        outputs = self._evaluate(flat, stacked)
-        self._check_finite(outputs, inputs)
-        return outputs.reshape(*agents, *outputs.shape[1:])
-
-    def _evaluate(self, inputs: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
-        import torch
-
+        named = self._signature.check(inputs, weights)
         if self._program is not None:
             from qmarl.circuits.torch_function import run_program
 
-            return run_program(
-                self._program, inputs, dict(zip(self._signature.shapes, weights, strict=True))
-            )
-        assert self._runner is not None
-        flat = torch.cat([part.reshape(len(part), -1) for part in weights], -1)
-        return self._runner(inputs, flat)
+            outputs = run_program(self._program, inputs, named)
+        else:
+            outputs = self._run_device(inputs, list(named.values()))
+        self._check_finite(outputs, inputs)
+        return outputs
 
-    def _checked(
-        self, inputs: torch.Tensor, weights: torch.Tensor | Mapping[str, torch.Tensor]
-    ) -> list[torch.Tensor]:
-        if inputs.ndim < 2 or inputs.shape[-1] != self.n_inputs:
+    def value_and_gradients(
+        self,
+        inputs: Array,
+        weights: Array | Mapping[str, Array],
+        cotangent: Array,
+        *,
+        need_inputs: bool = True,
+    ) -> Pulled:
+        """Evaluates a fused circuit and pulls ``cotangent`` back, on NumPy arrays, without torch.
+
+        Args:
+            inputs: ``(*agents, batch, n_inputs)``, float32 or float64.
+            weights: ``(*agents, *weight_shape)``, or a mapping of names to such arrays.
+            cotangent: ``(*agents, batch, n_outputs)``, gradient of a loss by the outputs.
+            need_inputs: Whether the inputs' gradient is wanted.
+
+        Returns:
+            The outputs, and the gradients of inputs and of named weights.
+
+        Raises:
+            ConfigurationError: Shapes do not fit, or the circuit runs on a device.
+            RunError: Inputs or weights are not finite.
+        """
+        from qmarl.circuits.direct import value_and_gradients
+
+        named = self._signature.check(inputs, weights)
+        if cotangent.shape != (*inputs.shape[:-1], self.n_outputs):
             raise ConfigurationError(
-                f"circuit '{self.name}': inputs must be (*agents, batch, {self.n_inputs}), "
-                f"got {tuple(inputs.shape)}"
+                f"circuit '{self.name}': cotangent must be "
+                f"{(*inputs.shape[:-1], self.n_outputs)}, got {cotangent.shape}"
             )
-        named = (
-            weights
-            if isinstance(weights, Mapping)
-            else dict.fromkeys(self._signature.shapes, weights)
+        if self._program is None:
+            raise ConfigurationError(
+                f"circuit '{self.name}': it runs on {self.path}, only fused circuits have "
+                "gradients without torch"
+            )
+        pulled = value_and_gradients(
+            self._program, inputs, named, cotangent, need_inputs=need_inputs
         )
-        if set(named) != set(self._signature.shapes):
-            raise ConfigurationError(
-                f"circuit '{self.name}': weights must be named {sorted(self._signature.shapes)}, "
-                f"got {sorted(named)}"
-            )
-        for name, shape in self._signature.shapes.items():
-            expected = (*inputs.shape[:-2], *shape)
-            if tuple(named[name].shape) != expected:
-                raise ConfigurationError(
-                    f"circuit '{self.name}': weights '{name}' must be {expected} for inputs "
-                    f"{tuple(inputs.shape)}, got {tuple(named[name].shape)}"
-                )
-        return [named[name] for name in self._signature.shapes]
+        self._check_finite(pulled.outputs, inputs)
+        return pulled
 
-    def _check_finite(self, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
-        if not np.isfinite(float(outputs.detach().sum())):
-            place = "weights" if inputs.detach().isfinite().all() else "inputs"
+    def _run_device(self, inputs: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
+        import torch
+
+        assert self._runner is not None
+        agents = inputs.shape[:-2]
+        flat = inputs.reshape(-1, *inputs.shape[-2:])
+        joined = torch.cat([part.reshape(len(flat), -1) for part in weights], -1)
+        return self._runner(flat, joined).reshape(*agents, inputs.shape[-2], -1)
+
+    def _check_finite(self, outputs: torch.Tensor | Array, inputs: torch.Tensor | Array) -> None:
+        if not math.isfinite(_plain(outputs).sum()):
+            place = "weights" if np.isfinite(_plain(inputs)).all() else "inputs"
             raise RunError(f"circuit '{self.name}': its {place} are not all finite numbers")
 
     def draw(self) -> str:
@@ -272,7 +294,7 @@ class Circuit:
             path=self.path,
             reason=self.reason,
             circuits=self._circuits(),
-            shots=self._runner.shots if self._runner is not None else None,
+            shots=self.shots,
         )
 
     def _circuits(self) -> dict[str, int]:
@@ -281,6 +303,10 @@ class Circuit:
         with suppress(ConfigurationError):  # not every gate has a parameter-shift rule
             found["parameter_shift"] = estimate(self, 1).shifted
         return found
+
+
+def _plain(numbers: torch.Tensor | Array) -> Array:
+    return numbers if isinstance(numbers, np.ndarray) else numbers.detach().numpy()
 
 
 def build_circuit(

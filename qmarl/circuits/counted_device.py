@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, final
 
+import numpy as np
 import pennylane as qp
 
 from qmarl.circuits.ledger import Counts, Ledger, measured_groups
@@ -49,8 +50,9 @@ def persist(
             log.warning("device '%s' failed, next attempt in %g s: %s", device, pause, last)
             ledger.add(Counts(retries=1))
             time.sleep(pause)
+    attempts = "1 attempt" if settings.retries == 0 else f"{settings.retries + 1} attempts"
     raise RunError(
-        f"actor.backend: the device '{device}' failed {settings.retries + 1} times, at last with "
+        f"actor.backend: the device '{device}' failed in {attempts}, at last with "
         f"{type(last).__name__}: {last}"
     ) from last
 
@@ -73,8 +75,8 @@ class CountedDevice(qp.devices.Device):  # type: ignore[misc]  # PennyLane ships
         super().__init__(wires=device.wires)
         self._device, self._name = device, name
         self._settings, self._ledger = settings, ledger
-        self._groups: dict[tuple[Any, ...], int] = {}
-        self._forward = False
+        self._groups: dict[tuple[str, ...], int] = {}
+        self._forward = self._batched = False
 
     @property
     def name(self) -> str:
@@ -86,13 +88,17 @@ class CountedDevice(qp.devices.Device):  # type: ignore[misc]  # PennyLane ships
         return CountedDevice(self._device, self._name, self._settings, Ledger())
 
     @contextmanager
-    def forward(self) -> Iterator[None]:
-        """Marks the forward pass."""
-        self._forward = True
+    def forward(self, *, batched: bool) -> Iterator[None]:
+        """Marks the forward pass.
+
+        Args:
+            batched: Whether a circuit may stand for a batch of samples.
+        """
+        self._forward, self._batched = True, batched
         try:
             yield
         finally:
-            self._forward = False
+            self._forward = self._batched = False
 
     def setup_execution_config(self, config: Any = None, circuit: Any = None) -> Any:
         """Asks the device inside."""
@@ -114,7 +120,7 @@ class CountedDevice(qp.devices.Device):  # type: ignore[misc]  # PennyLane ships
         """
         results = self._call(self._device.execute, circuits, execution_config)
         self._ledger.add(self._counts(_listed(circuits)))
-        return results
+        return _doubles(results)
 
     def compute_derivatives(self, circuits: Any, execution_config: Any = None) -> Any:
         """Computes the gradients of circuits by the device's own method.
@@ -133,17 +139,17 @@ class CountedDevice(qp.devices.Device):  # type: ignore[misc]  # PennyLane ships
             RunError: The device did not answer.
         """
         both = self._device.execute_and_compute_derivatives
-        results = self._call(both, circuits, execution_config)
+        results, derivatives = self._call(both, circuits, execution_config)
         counts = self._counts(_listed(circuits))
         self._ledger.add(counts.plus(Counts(derivatives=len(_listed(circuits)))))
-        return results
+        return _doubles(results), derivatives
 
     def _call(self, method: Callable[[Any, Any], Any], circuits: Any, config: Any) -> Any:
         settled = config or qp.devices.ExecutionConfig()
         return persist(lambda: method(circuits, settled), self._name, self._settings, self._ledger)
 
     def _counts(self, tapes: Sequence[Any]) -> Counts:
-        runs = [self._measured(tape) * (tape.batch_size or 1) for tape in tapes]
+        runs = [self._measured(tape) * self._samples(tape) for tape in tapes]
         shots = [
             count * (tape.shots.total_shots or 0) for count, tape in zip(runs, tapes, strict=True)
         ]
@@ -151,9 +157,13 @@ class CountedDevice(qp.devices.Device):  # type: ignore[misc]  # PennyLane ships
         shifted = 0 if self._forward else executions
         return Counts(jobs=1, executions=executions, shots=sum(shots), shifted=shifted)
 
+    def _samples(self, tape: Any) -> int:
+        """Samples that a tape stands for; PennyLane is slow to tell, so it is asked if need be."""
+        return (tape.batch_size or 1) if self._batched else 1
+
     def _measured(self, tape: Any) -> int:
         """Commuting groups of a tape's measurements, which repeat from tape to tape."""
-        key = tuple(measurement.hash for measurement in tape.measurements)
+        key = tuple(map(repr, tape.measurements))
         if key not in self._groups:
             self._groups[key] = measured_groups(tape.measurements)
         return self._groups[key]
@@ -161,3 +171,10 @@ class CountedDevice(qp.devices.Device):  # type: ignore[misc]  # PennyLane ships
 
 def _listed(circuits: Any) -> Sequence[Any]:
     return [circuits] if isinstance(circuits, qp.tape.QuantumScript) else circuits
+
+
+def _doubles(results: Any) -> Any:
+    """Makes Python's floats NumPy's: torch would round the former to float32."""
+    if isinstance(results, (tuple, list)):
+        return type(results)(_doubles(result) for result in results)
+    return np.float64(results) if type(results) is float else results

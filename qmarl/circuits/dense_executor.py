@@ -22,6 +22,8 @@ from qmarl.circuits.data_layers import (
     real_state,
 )
 from qmarl.circuits.measurement import (
+    bloch_reader,
+    cast_readout,
     measure,
     measure_planes,
     measured_gradient,
@@ -70,17 +72,17 @@ class Built(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over chunks.
+    """What is summed over chunks.
 
     Attributes:
         weights: ``(P, A)`` float64, gradient of the data rotations' scalings.
-        planes: ``(A, 2 D, D)`` float64, ``sum conj(mu) r^T`` over the first run as planes.
-        outer: ``(runs, A, D, D)`` complex128, ``sum mu psi^T`` over each of the other runs.
+        planes: ``(A, 2 D, D)`` of each chunk, ``sum conj(mu) r^T`` over the first run as planes.
+        outer: ``(A, D, D)`` of each chunk, ``sum mu psi^T`` over each of the other runs.
     """
 
     weights: Array
-    planes: Array
-    outer: Array
+    planes: list[Array]
+    outer: tuple[list[Array], ...]
 
 
 @final
@@ -103,6 +105,7 @@ class DenseBound:
         self._matrices = [_cast(matrix, dtype, work) for matrix in rest]
         self._first = bind_slot(plan.first, weights, dtype)
         self._slot = None if plan.slot is None else bind_slot(plan.slot, weights, dtype)
+        self._readout = cast_readout(plan.readout, dtype, work)
         self._measures_planes = not rest and not plan.readout.flips
         self._trains_data = plan.first.trained is not None or (
             plan.slot is not None and plan.slot.trained is not None
@@ -110,7 +113,7 @@ class DenseBound:
 
     def forward(self, features: Array) -> tuple[Array, Trace]:
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and the trace."""
-        readout, real = self.plan.readout, real_state(self._first, features)
+        readout, real = self._readout, real_state(self._first, features)
         planes = _apply_same(self._planes, real)
         if self._measures_planes:
             trace = Trace(features, real, planes, None, (), None)
@@ -126,18 +129,14 @@ class DenseBound:
 
     def sums(self) -> Sums:
         """Zeros for :meth:`backward` to add to."""
-        size = 2**self.plan.qubits
-        return Sums(
-            np.zeros((self.plan.n_weights, self.agents)),
-            np.zeros((self.agents, 2 * size, size)),
-            np.zeros((len(self._matrices), self.agents, size, size), complex),
-        )
+        weights = np.zeros((self.plan.n_weights, self.agents))
+        return Sums(weights, [], tuple([] for _ in self._matrices))
 
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
         angles = self._trains_data or inputs is not None
         planes = self._pull_layers(trace, gradient, sums, inputs, angles=angles)
-        sums.planes[...] += planes.transpose(1, 0, 2) @ trace.real.transpose(1, 2, 0)
+        sums.planes.append(planes.transpose(1, 0, 2) @ trace.real.transpose(1, 2, 0))
         if angles:
             pulled = _apply_same(self._planes.swapaxes(-1, -2), planes)
             derivative = real_angle_gradient(trace.real, pulled, self.plan.qubits)
@@ -149,8 +148,8 @@ class DenseBound:
         """Pulls back to the first run; returns ``conj(mu)`` after it, as planes."""
         plan = self.plan
         if trace.final is None:
-            return measured_planes(plan.readout, trace.planes, gradient)
-        mu = measured_gradient(plan.readout, trace.final, gradient)
+            return measured_planes(self._readout, trace.planes, gradient)
+        mu = measured_gradient(self._readout, trace.final, gradient)
         if self._slot is None or trace.diagonals is None:
             return _conjugate_planes(mu)
         signs = plan.signs.astype(self.dtype)
@@ -158,7 +157,7 @@ class DenseBound:
         for k in range(len(trace.states) - 1, -1, -1):
             psi, row = trace.states[k], plan.rows[k]
             if plan.runs[k + 1].layers:
-                sums.outer[k] += mu.transpose(1, 0, 2) @ psi.transpose(1, 2, 0)
+                sums.outer[k].append(mu.transpose(1, 0, 2) @ psi.transpose(1, 2, 0))
             mu = _apply(_transposed(self._matrices[k]), mu)
             if angles:
                 own = _z_gradient(signs, psi, mu)
@@ -173,10 +172,11 @@ class DenseBound:
         plan, built = self.plan, self._built
         if not len(built.kron):
             return sums.weights.T
-        first = _joined(sums.planes.transpose(1, 0, 2)).conj().transpose(1, 0, 2)
-        inside = _inside(plan, built, [*_outer_start(plan, built, first), *sums.outer])
+        first = _conjugate_joined(_total(sums.planes))
+        outer = [_total(parts) if parts else first for parts in sums.outer]  # first: without use
+        inside = _inside(plan, built, [*_outer_start(plan, built, first), *outer])
         shape = (*inside.shape[:2], plan.qubits, 3)
-        vectors = inside.reshape(*shape[:2], -1).view(float) @ plan.bloch
+        vectors = inside.reshape(*shape[:2], -1).view(float) @ bloch_reader(plan.qubits)
         bloch = vectors.reshape(shape).swapaxes(1, 2).reshape(-1, shape[1], 3)
         return np.asarray(pull_chains(plan.chains, self._chains, bloch) + sums.weights.T)
 
@@ -268,6 +268,22 @@ def _joined(planes: Array) -> Array:
     return result
 
 
+def _conjugate_joined(planes: Array) -> Array:
+    """Complex conjugates ``(A, D, D)``, complex128, of planes ``(A, 2 D, D)``."""
+    size = planes.shape[-1]
+    result = np.empty((len(planes), size, size), complex)
+    result.real = planes[:, :size]
+    np.negative(planes[:, size:], out=result.imag)
+    return result
+
+
+def _total(parts: list[Array]) -> Array:
+    """The sum over chunks, in double precision where there is more than one."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.asarray(sum(part.astype(np.result_type(part, float)) for part in parts))
+
+
 def _conjugate_planes(mu: Array) -> Array:
     """``conj(mu)`` as real parts above imaginary parts."""
     result = np.empty((2, *mu.shape), mu.real.dtype)
@@ -297,7 +313,7 @@ def _inside(plan: DensePlan, built: Built, outer: list[Array]) -> Array:
     """``N_m = sum psi mu^T`` after each ``K_m``: ``(M, A, D, D)``."""
     before, after = _surroundings(plan, built.left)
     runs = (plan.initial, *plan.runs)
-    owned = np.array([outer[r] for r, run in enumerate(runs) for _ in run.layers])
+    owned = np.array([outer[r] for r, run in enumerate(runs) for _ in run.layers], complex)
     return np.asarray(built.kron @ before @ owned.swapaxes(-1, -2) @ after)
 
 

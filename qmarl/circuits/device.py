@@ -93,10 +93,10 @@ class DeviceRunner:
         return tape
 
     def _execute(self, device: CountedDevice, tapes: Sequence[Any], batch: int) -> torch.Tensor:
-        """Outputs ``(tapes * batch, outputs)``, with gradients where a tape has trainable numbers."""
+        """Outputs ``(tapes * batch, outputs)``, differentiable where a tape is trainable."""
         trainable = any(tape.trainable_params for tape in tapes)
         method = _METHODS[self.gradient] if trainable else None
-        with device.forward():
+        with device.forward(batched=batch > 1):
             results = qp.execute(tapes, device, diff_method=method, interface="torch")
         return torch.cat([self._join(result, batch) for result in results])
 
@@ -159,10 +159,7 @@ class DeviceRunner:
             qp.exceptions.QuantumFunctionError,
             qp.exceptions.WireError,
         ) as error:
-            raise ConfigurationError(
-                f"circuit '{self._signature.name}' does not run on the device "
-                f"'{self._device.name}': {error}"
-            ) from error
+            raise self._misfit(error) from error
 
     def _broadcasts(self) -> bool:
         """Whether the function gives for a batch what it gives sample by sample."""
@@ -172,12 +169,25 @@ class DeviceRunner:
         weights = self._signature.unflatten(torch.as_tensor(pairs[0][1]))
         trial = self._device.uncounted()
         with torch.no_grad():
-            single = self._execute(trial, [self._tape(sample, weights) for sample in inputs], 1)
+            single = self._try(trial, [self._tape(sample, weights) for sample in inputs])
             try:
                 together = self._execute(trial, [self._tape(inputs, weights)], 3)
-            except (ValueError, RuntimeError, IndexError, TypeError):
-                return False  # the function indexes its inputs as those of one sample
+            except Exception:  # whatever a function made for one sample raises on a batch
+                return False
         return together.shape == single.shape and torch.allclose(together, single)
+
+    def _try(self, device: CountedDevice, tapes: Sequence[Any]) -> torch.Tensor:
+        """Runs samples on a simulator, whose refusals may have any type."""
+        try:
+            return self._execute(device, tapes, 1)
+        except Exception as error:
+            raise self._misfit(error) from error
+
+    def _misfit(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"circuit '{self._signature.name}' does not run on the device "
+            f"'{self._device.name}': {error}"
+        )
 
 
 def _column(part: torch.Tensor, batch: int, *, vector: bool) -> torch.Tensor:

@@ -10,12 +10,9 @@ import numpy.typing as npt
 
 from qmarl.circuits.bound import Bound
 from qmarl.circuits.numpy_executor import bind as bind_plan
-from qmarl.circuits.numpy_executor import forward
+from qmarl.circuits.numpy_executor import evaluate
 from qmarl.circuits.program import Program
 from qmarl.types import Array
-
-LARGE = 1 << 30
-"""A batch that always pays for fused runs: their cost is paid once and then amortised."""
 
 
 @final
@@ -32,7 +29,7 @@ class BoundProgram:
     def __call__(self, inputs: Array) -> Array:
         """Evaluates ``inputs`` ``(*agents, B, n_inputs)``; returns ``(*agents, B, n_outputs)``."""
         flat = np.asarray(inputs, self._bound.dtype).reshape(self._bound.agents, *inputs.shape[-2:])
-        outputs, _ = forward(self._bound, flat)
+        outputs = evaluate(self._bound, flat)
         return outputs.reshape(*self._agents, *outputs.shape[1:])
 
 
@@ -40,5 +37,5 @@ def bind(program: Program, weights: Mapping[str, Array], dtype: npt.DTypeLike) -
     """Builds the unitaries of frozen weights; see :meth:`Program.bind`."""
     flat = program.flatten(weights)
     agents = flat.shape[:-1]
-    bound = bind_plan(program.plan, flat.reshape(-1, program.n_weights), LARGE, dtype)
+    bound = bind_plan(program.plan, flat.reshape(-1, program.n_weights), dtype)
     return BoundProgram(bound, agents)

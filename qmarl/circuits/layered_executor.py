@@ -1,7 +1,4 @@
-"""Runs layered plans: data layers wire by wire, free layers by groups of wires.
-
-Between two data layers a run of free layers is fused to one matrix where the batch pays for it.
-"""
+"""Runs layered plans: data layers wire by wire, free layers by groups of wires."""
 
 from __future__ import annotations
 
@@ -22,31 +19,17 @@ from qmarl.circuits.data_layers import (
     turn,
     turn_back,
 )
-from qmarl.circuits.measurement import measure, measured_gradient, wire_signs
+from qmarl.circuits.measurement import cast_readout, measure, measured_gradient, wire_signs
 from qmarl.circuits.plan import FreeLayer, LayeredPlan, Run
 from qmarl.circuits.runs import (
-    FusedRun,
     Kronecker,
-    apply_fused,
+    add_layer_gradient,
     backward_run,
     forward_run,
-    fused_run,
     layer_matrices,
-    pull_fused,
 )
 from qmarl.circuits.su2 import bind_chains, bloch_rotation, pull_chains
 from qmarl.types import Array
-
-FUSED_QUBITS = 7
-"""Up to here a run of free layers is fused to one matrix when the batch is larger than it."""
-
-
-class BoundRun(NamedTuple):
-    """A run under given weights: its layers' matrices, and the fused matrix where that pays."""
-
-    steps: Run
-    kron: Kronecker
-    fused: FusedRun | None
 
 
 class BoundLink(NamedTuple):
@@ -71,7 +54,7 @@ class Trace(NamedTuple):
         turns: Half-angle cosines and sines of each slot.
         unitaries: ``(L, n, 2, 2, A, B)``.
         states: ``(L, 2**n, A, B)`` after each data layer.
-        run_states: States inside each run that was not fused.
+        run_states: States inside each run.
         final: ``(2**n, A, B)`` that was measured.
     """
 
@@ -105,25 +88,25 @@ class LayeredBound:
         plan: The plan.
         weights: ``(A, P)`` flat weights, float64.
         dtype: Real working precision.
-        batch: Samples per agent that are to come; large batches pay for fused runs.
     """
 
-    def __init__(self, plan: LayeredPlan, weights: Array, dtype: np.dtype, batch: int) -> None:
+    def __init__(self, plan: LayeredPlan, weights: Array, dtype: np.dtype) -> None:
         work = np.dtype(np.complex64 if dtype == np.float32 else np.complex128)
         self.plan, self.dtype, self.agents = plan, dtype, len(weights)
         self._chains = bind_chains(plan.chains, weights)
         products = self._chains.products
-        self._initial = _kronecker(plan.initial, products)
+        self._initial = _kronecker(plan.initial, products, products.dtype)
         zero = np.zeros((2**plan.qubits, self.agents, 1), complex)
         zero[0] = 1.0
         start, self._initial_states = forward_run(plan.initial, self._initial, zero)
         self._start = start.astype(work)
+        self._readout = cast_readout(plan.readout, dtype, work)
         self._slots = [bind_slot(slot, weights, dtype) for slot in plan.data.slots]
         self._links = [_bind_link(products, link, dtype, work) for link in plan.data.links]
-        self._turns_weights = any(slot.trained is not None for slot in plan.data.slots) or any(
-            link is not None for link in self._links
+        self._trains_data = any(slot.trained is not None for slot in plan.data.slots) or any(
+            link is not None for link in self._links[:-1]
         )
-        self._runs = [_bind_run(run, products, plan.qubits, batch, work) for run in plan.runs]
+        self._runs = [_kronecker(run, products, work) for run in plan.runs]
 
     def forward(self, features: Array) -> tuple[Array, Trace]:
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and the trace."""
@@ -135,10 +118,10 @@ class LayeredBound:
         inside = []
         for k, run in enumerate(self._runs):
             states[k] = self._data_layer(unitaries[k], k, psi)
-            psi, kept = _apply_run(run, states[k])
+            psi, kept = forward_run(self.plan.runs[k], run, states[k])
             inside.append(kept)
         trace = Trace(features, turns, unitaries, states, tuple(inside), psi)
-        return measure(self.plan.readout, psi), trace
+        return measure(self._readout, psi), trace
 
     def _data_layer(self, unitaries: Array, k: int, psi: Array) -> Array:
         if k == 0 and not self.plan.initial:
@@ -155,13 +138,15 @@ class LayeredBound:
 
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
-        mu = measured_gradient(self.plan.readout, trace.final, gradient)
-        wanted = self._turns_weights or inputs is not None
+        mu = measured_gradient(self._readout, trace.final, gradient)
+        wanted = self._trains_data or inputs is not None
         mus = np.empty_like(trace.states) if wanted else None
         for k in range(len(self._runs) - 1, -1, -1):
-            run, psi, inside = self._runs[k], trace.states[k], trace.run_states[k]
-            mu = _pull_run(run, psi, inside, mu, sums.chains)
-            if mus is not None:
+            run, psi, inside = self.plan.runs[k], trace.states[k], trace.run_states[k]
+            mu = backward_run(run, self._runs[k], inside, mu, sums.chains)
+            if mus is None:
+                add_layer_gradient(self.plan.data.ends[k], psi, mu, sums.chains)
+            else:
                 mus[k] = mu
             if k or self._initial:
                 transposed = trace.unitaries[k].swapaxes(1, 2)
@@ -193,20 +178,12 @@ class LayeredBound:
         return np.asarray(sums.weights.T + free)
 
 
-def _kronecker(run: Run, products: Array) -> Kronecker:
+def _kronecker(run: Run, products: Array, dtype: np.dtype) -> Kronecker:
     return {
-        place: layer_matrices(step, products)
+        place: tuple(matrix.astype(dtype) for matrix in layer_matrices(step, products))
         for place, step in enumerate(run)
         if isinstance(step, FreeLayer)
     }
-
-
-def _bind_run(run: Run, products: Array, qubits: int, batch: int, work: np.dtype) -> BoundRun:
-    kron = _kronecker(run, products)
-    if kron and qubits <= FUSED_QUBITS and batch > 2**qubits:
-        return BoundRun(run, kron, fused_run(run, kron, qubits, products.shape[1], work))
-    cast = {place: tuple(m.astype(work) for m in group) for place, group in kron.items()}
-    return BoundRun(run, cast, None)
 
 
 def _bind_link(products: Array, numbers: Array, real: np.dtype, work: np.dtype) -> BoundLink | None:
@@ -218,20 +195,6 @@ def _bind_link(products: Array, numbers: Array, real: np.dtype, work: np.dtype) 
         np.moveaxis(unitary, (-2, -1), (0, 1))[..., None].astype(work),
         bloch_rotation(unitary).swapaxes(-1, -2).astype(real),
     )
-
-
-def _apply_run(run: BoundRun, psi: Array) -> tuple[Array, tuple[Array, ...]]:
-    if run.fused is not None:
-        return apply_fused(run.fused.matrix, psi), ()
-    return forward_run(run.steps, run.kron, psi)
-
-
-def _pull_run(
-    run: BoundRun, psi: Array, states: tuple[Array, ...], mu: Array, chains: Array
-) -> Array:
-    if run.fused is not None:
-        return pull_fused(run.steps, run.kron, run.fused, psi, mu, chains)
-    return backward_run(run.steps, run.kron, states, mu, chains)
 
 
 def _pull_link(link: BoundLink | None, vectors: Array, chains: Array) -> Array:

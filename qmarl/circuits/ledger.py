@@ -132,7 +132,11 @@ def parameter_shifts(circuit: Circuit) -> int:
             return len(qp.gradients.param_shift(tape)[0])  # its rule depends on the observables
         places = [expanded.get_operation(k) for k in range(expanded.num_params)]
         return sum(_terms(op, place) for op, index, place in places if index in live)
-    except (ValueError, qp.exceptions.QuantumFunctionError, qp.operation.OperatorError) as error:
+    except (
+        ValueError,
+        qp.exceptions.QuantumFunctionError,
+        qp.exceptions.OperatorPropertyUndefined,
+    ) as error:
         raise ConfigurationError(
             f"circuit '{circuit.name}': it has no parameter-shift gradient: {error}"
         ) from error

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from qmarl.circuits.data_layers import real_to_state
 from qmarl.circuits.diagonal import diagonal_gates, rotation_matrix
 from qmarl.circuits.entanglers import entangler
-from qmarl.circuits.data_layers import real_to_state
-from qmarl.circuits.measurement import bloch_reader, lower_readout, wire_signs
+from qmarl.circuits.measurement import lower_readout, wire_signs
 from qmarl.circuits.plan import (
     DataLayers,
     DensePlan,
@@ -70,7 +70,6 @@ def lower_dense(program: Program) -> DensePlan:
         readout=lower_readout(program),
         signs=wire_signs(qubits),
         spread=real_to_state(qubits),
-        bloch=bloch_reader(qubits),
     )
 
 
@@ -195,7 +194,12 @@ def _run(layers: Sequence[Layer], data: int, stop: int, qubits: int, table: Chai
 
 
 def _free_layer(layer: Layer, qubits: int, table: ChainTable) -> FreeLayer:
-    chain = [table.number(layer.rotations.get(wire, [])) for wire in range(qubits)]
+    return _grouped([table.number(layer.rotations.get(wire, [])) for wire in range(qubits)])
+
+
+def _grouped(chain: Sequence[int]) -> FreeLayer:
+    """Puts the chain of every wire into groups, and leaves out what has none."""
+    qubits = len(chain)
     count = -(-qubits // GROUP)
     edges = [round(k * qubits / count) for k in range(count + 1)]
     groups = [(a, tuple(chain[a:b])) for a, b in pairwise(edges)]
@@ -215,7 +219,8 @@ def _stack(layers: Sequence[Layer], qubits: int, table: ChainTable) -> DataLayer
                 present[k][row, wire] = gate
     touched = tuple(tuple(sorted(layer.rotations)) for layer in layers)
     slots = tuple(make_slot(part, (len(layers), qubits)) for part in present)
-    return DataLayers(touched, slots, links)
+    ends = tuple(_grouped(numbers) for numbers in links[-1].tolist())
+    return DataLayers(touched, slots, links, ends)
 
 
 def _split(chain: Sequence[Rotation]) -> tuple[list[Rotation], list[list[Rotation]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from qmarl.circuits.plan import Readout
@@ -35,15 +37,25 @@ def _word(term: PauliWord, size: int) -> Array:
     return np.asarray(factor * (1 - 2.0 * parity))
 
 
+def cast_readout(readout: Readout, real: np.dtype, work: np.dtype) -> Readout:
+    """The same in the real and complex working precision."""
+    return Readout(
+        readout.diagonal.astype(real, copy=False),
+        readout.planes.astype(real, copy=False),
+        readout.flips,
+        tuple(matrix.astype(work) for matrix in readout.matrices),
+    )
+
+
 def measure(readout: Readout, psi: Array) -> Array:
     """Expectation values ``(A, B, outputs)`` of a state ``(2**n, A, B)``."""
     size, agents, batch = psi.shape
     probabilities = psi.real * psi.real
     probabilities += psi.imag * psi.imag
-    flat = readout.diagonal.astype(psi.real.dtype) @ probabilities.reshape(size, -1)
+    flat = readout.diagonal @ probabilities.reshape(size, -1)
     for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
         crossed = psi.conj() * psi[np.arange(size) ^ flips]
-        flat += (matrix.astype(psi.dtype) @ crossed.reshape(size, -1)).real
+        flat += (matrix @ crossed.reshape(size, -1)).real
     return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
 
 
@@ -51,14 +63,14 @@ def measure_planes(readout: Readout, planes: Array) -> Array:
     """The same for a state ``(2 * 2**n, A, B)``: real parts, then imaginary parts."""
     size, agents, batch = planes.shape
     squares = (planes * planes).reshape(size, -1)
-    flat = readout.planes.astype(planes.dtype) @ squares
+    flat = readout.planes @ squares
     return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
 
 
 def measured_planes(readout: Readout, planes: Array, gradient: Array) -> Array:
     """``conj(mu)`` of :func:`measured_gradient`, in the form of :func:`measure_planes`."""
     flat = gradient.reshape(-1, gradient.shape[-1]).T
-    weight = readout.planes.T.astype(planes.dtype) @ flat
+    weight = readout.planes.T @ flat
     return np.asarray(weight.reshape(planes.shape) * planes)
 
 
@@ -66,9 +78,9 @@ def measured_gradient(readout: Readout, psi: Array, gradient: Array) -> Array:
     """``mu = conj(sum_k g_k O_k psi)`` for output gradients ``(A, B, outputs)``."""
     flat = np.ascontiguousarray(gradient.reshape(-1, gradient.shape[-1]).T)
     conjugate = psi.conj()
-    mu = (readout.diagonal.T.astype(flat.dtype) @ flat).reshape(psi.shape) * conjugate
+    mu = (readout.diagonal.T @ flat).reshape(psi.shape) * conjugate
     for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
-        weight = (matrix.conj().T.astype(psi.dtype) @ flat).reshape(psi.shape)
+        weight = (matrix.conj().T @ flat).reshape(psi.shape)
         mu += weight * conjugate[np.arange(len(psi)) ^ flips]
     return np.asarray(mu)
 
@@ -79,9 +91,11 @@ def wire_signs(qubits: int) -> Array:
     return np.asarray(1.0 - 2.0 * (bits & 1))
 
 
+@cache  # the same few constants for every circuit
 def bloch_reader(qubits: int) -> Array:
-    """Reads gradient vectors off ``N = sum psi mu^T``, as :class:`DensePlan` keeps it.
+    """``(2 * 4**n, 3 * n)``: reads the gradient vectors of ``n`` wires off ``N = sum psi mu^T``.
 
+    ``N`` is given as pairs of real and imaginary parts.
     ``g_Z = sum_i z_i Im N_ii``, ``g_X = sum_i Im N_(i xor q) i``, ``g_Y = -sum_i z_i Re N_(i xor q)
     i`` with the eigenvalues ``z`` of Z on the wire of bit ``q``.
     """
@@ -93,4 +107,5 @@ def bloch_reader(qubits: int) -> Array:
         result[flipped, index, 1, wire, 0] = 1.0
         result[flipped, index, 0, wire, 1] = -signs[wire]
         result[index, index, 1, wire, 2] = signs[wire]
+    result.flags.writeable = False
     return result.reshape(-1, 3 * qubits)

@@ -38,27 +38,26 @@ def keep_memory() -> None:
 keep_memory()
 
 
-def bind(plan: Plan, weights: Array, batch: int, dtype: npt.DTypeLike) -> Bound:
+def bind(plan: Plan, weights: Array, dtype: npt.DTypeLike) -> Bound:
     """Builds everything that depends on the weights alone.
 
     Args:
         plan: The plan.
         weights: ``(A, P)`` flat weights.
-        batch: Samples per agent that are to come; large batches pay for fused matrices.
         dtype: float32 or float64.
     """
     weights = weights.astype(np.float64)
     if plan.derived is None:
-        return _bind_circuit(plan, weights, batch, np.dtype(dtype))
+        return _bind_circuit(plan, weights, np.dtype(dtype))
     extended = extend_weights(plan.derived, weights)
-    inner = _bind_circuit(plan, extended, batch, np.dtype(dtype))
+    inner = _bind_circuit(plan, extended, np.dtype(dtype))
     return DerivedBound(plan.derived, inner, weights)
 
 
-def _bind_circuit(plan: Plan, weights: Array, batch: int, dtype: np.dtype) -> Bound:
+def _bind_circuit(plan: Plan, weights: Array, dtype: np.dtype) -> Bound:
     if isinstance(plan, DensePlan):
         return DenseBound(plan, weights, dtype)
-    return LayeredBound(plan, weights, dtype, batch)
+    return LayeredBound(plan, weights, dtype)
 
 
 def forward(bound: Bound, inputs: Array) -> tuple[Array, list[Any]]:
@@ -71,14 +70,25 @@ def forward(bound: Bound, inputs: Array) -> tuple[Array, list[Any]]:
     Returns:
         Outputs ``(A, B, outputs)`` and the traces of its chunks, which :func:`backward` wants.
     """
+    results = [bound.forward(chunk) for chunk in _chunks(bound, inputs)]
+    return _joined([output for output, _ in results], 1), [trace for _, trace in results]
+
+
+def evaluate(bound: Bound, inputs: Array) -> Array:
+    """Outputs of :func:`forward` alone: nothing is kept from chunk to chunk."""
+    return _joined([bound.forward(chunk)[0] for chunk in _chunks(bound, inputs)], 1)
+
+
+def _chunks(bound: Bound, inputs: Array) -> list[Array]:
+    """Features ``(F, A, b)`` of batches that are worked on together."""
     agents, batch, _ = inputs.shape
     step = max(1, CHUNK // (2**bound.plan.qubits * agents))
-    features = np.moveaxis(inputs, -1, 0)
-    chunks = [features[..., k : k + step] for k in range(0, batch, step)]
-    results = [bound.forward(np.ascontiguousarray(chunk)) for chunk in chunks]
-    outputs = [output for output, _ in results]
-    traces = [trace for _, trace in results]
-    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, 1), traces
+    features = inputs.transpose(2, 0, 1)
+    return [np.ascontiguousarray(features[..., k : k + step]) for k in range(0, batch, step)]
+
+
+def _joined(parts: list[Array], axis: int) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
 def backward(
@@ -102,5 +112,5 @@ def backward(
         bound.backward(trace, gradient[:, first:stop], sums, inputs)
         pulled.append(inputs)
         first = stop
-    whole = [np.moveaxis(part, 0, -1) for part in pulled if part is not None]
-    return (np.concatenate(whole, 1) if whole else None), bound.finish(sums)
+    whole = [part.transpose(1, 2, 0) for part in pulled if part is not None]
+    return (_joined(whole, 1) if whole else None), bound.finish(sums)

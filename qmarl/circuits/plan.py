@@ -9,7 +9,8 @@ layer*. The state is then::
 with data layers ``D_l(x)`` and runs ``R_l`` of free layers and entanglers, which do not depend on
 the sample. On few qubits (:class:`DensePlan`) every run is one matrix and every data layer a
 diagonal, but for the first: whatever ``R_0`` is, ``D_1(x) R_0 |0> = diag(R_0 |0>) C r(x)`` with a
-fixed ``C`` and a *real* product state ``r``, so that the first matrix product is real; otherwise (:class:`LayeredPlan`) both are applied wire by wire.
+fixed ``C`` and a *real* product state ``r``, so that the first matrix product is real. Otherwise
+(:class:`LayeredPlan`) both are applied wire by wire.
 :mod:`qmarl.circuits.lowering` makes plans.
 """
 
@@ -102,8 +103,6 @@ class DensePlan:
         readout: What is measured.
         signs: ``(n, 2**n)`` eigenvalues of Z on each wire.
         spread: ``(2**n, 2**n)`` the matrix ``C`` above.
-        bloch: ``(2 * 4**n, 3 * n)`` reads the gradient vectors of all wires off a matrix
-            ``sum psi mu^T``, given as pairs of real and imaginary parts.
     """
 
     qubits: int
@@ -120,7 +119,6 @@ class DensePlan:
     readout: Readout
     signs: Array
     spread: Array
-    bloch: Array
 
 
 class Monomial(NamedTuple):
@@ -164,11 +162,13 @@ class DataLayers(NamedTuple):
         wires: Wires that are touched, for each of the ``L`` layers.
         slots: The data rotations, ``S`` of them.
         links: ``(S + 1, L, n)`` chain between them; chain 0 is the identity.
+        ends: The last links of each layer once more, by groups of wires.
     """
 
     wires: tuple[tuple[int, ...], ...]
     slots: tuple[Slot, ...]
     links: Array
+    ends: tuple[FreeLayer, ...]
 
 
 @final

@@ -52,21 +52,29 @@ class DeviceSettings:
     gradient: DeviceGradient = "best"
 
     def __post_init__(self) -> None:
-        if "wires" in self.options:
-            raise ConfigurationError(
-                "actor.device_options: 'wires' follow from the circuit; leave them out"
-            )
-        shots = self.options.get("shots")
-        if shots is not None and (type(shots) is not int or shots < 1):
-            raise ConfigurationError(
-                f"actor.device_options: 'shots' must be a whole number of at least 1, got {shots!r}"
-            )
+        problem = options_problem(self.options)
+        if problem:
+            raise ConfigurationError(f"actor.device_options: {problem}")
 
     @property
     def shots(self) -> int | None:
         """Measurements of each circuit; None for exact results."""
         shots: int | None = self.options.get("shots")
         return shots
+
+
+def options_problem(options: Mapping[str, Any]) -> str | None:
+    """What no device can take, whatever its name.
+
+    >>> options_problem({"shots": 0})
+    "'shots' must be a whole number of at least 1, got 0"
+    """
+    if "wires" in options:
+        return "'wires' follow from the circuit; leave them out"
+    shots = options.get("shots")
+    if shots is not None and (type(shots) is not int or shots < 1):
+        return f"'shots' must be a whole number of at least 1, got {shots!r}"
+    return None
 
 
 def make_device(name: str, wires: Sequence[Any], options: Mapping[str, Any]) -> Any:

@@ -8,27 +8,18 @@ States are arrays ``(2**n, A, B)``: basis state, agent, sample. The backward pas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from qmarl.circuits.measurement import bloch_reader
 from qmarl.circuits.plan import FreeLayer, Monomial, Run
 from qmarl.types import Array
 
+SMALL = 1 << 12
+"""Amplitudes; up to here copying states costs less than many small matrix products."""
+
 Kronecker = dict[int, tuple[Array, ...]]
 """Matrices ``(A, 2**k, 2**k)`` of each group of each free layer, by the layer's place in a run."""
-
-
-class FusedRun(NamedTuple):
-    """A run fused to one matrix.
-
-    Attributes:
-        matrix: ``(2**n, A, 2**n)`` in the working precision.
-        states: States of the identity after each step that has gradients, complex128.
-    """
-
-    matrix: Array
-    states: tuple[Array, ...]
 
 
 def layer_matrices(layer: FreeLayer, products: Array) -> tuple[Array, ...]:
@@ -95,8 +86,7 @@ def backward_run(
         step = run[place]
         if isinstance(step, FreeLayer):
             left -= 1
-            for wire, chains in step.groups:
-                _add_group_gradient(wire, chains, states[left], mu, bloch)
+            add_layer_gradient(step, states[left], mu, bloch)
             for (wire, chains), matrix in zip(step.groups, kron[place], strict=True):
                 mu = apply_group(matrix.swapaxes(-1, -2), wire, len(chains), mu)
         elif isinstance(step, Monomial):
@@ -156,55 +146,31 @@ def apply_block(matrix: Array, wires: Sequence[int], psi: Array) -> Array:
     )
 
 
-def _add_group_gradient(
-    wire: int, chains: Sequence[int], psi: Array, mu: Array, bloch: Array
-) -> None:
-    """Adds ``Im(lam^dag P_q psi)``, summed over the batch, for each wire of a group."""
-    outer = outer_product(psi, mu, 2**wire, 2 ** len(chains))
-    size = outer.shape[-1]
-    index = np.arange(size)
-    diagonal = outer[:, index, index].imag
-    for k, chain in enumerate(chains):
-        if chain:
-            bit = size >> (k + 1)
-            sign = np.where(index & bit, -1.0, 1.0)
-            crossed = outer[:, index ^ bit, index]
-            bloch[0, chain] += crossed.imag.sum(-1)
-            bloch[1, chain] -= crossed.real @ sign
-            bloch[2, chain] += diagonal @ sign
+def add_layer_gradient(layer: FreeLayer, psi: Array, mu: Array, bloch: Array) -> None:
+    """Adds ``Im(lam^dag P_q psi)``, summed over the batch, for each wire of a free layer.
+
+    Args:
+        layer: The layer.
+        psi: State ``(2**n, A, B)`` after it.
+        mu: ``mu`` there.
+        bloch: ``(3, K, A)`` gradient vector of each chain, added to in place.
+    """
+    for wire, chains in layer.groups:
+        outer = outer_product(psi, mu, 2**wire, 2 ** len(chains))
+        flat = outer.reshape(len(outer), -1).view(outer.real.dtype).astype(float)
+        vectors = (flat @ bloch_reader(len(chains))).reshape(-1, len(chains), 3)
+        bloch[:, chains] += vectors.transpose(2, 1, 0)
 
 
 def outer_product(psi: Array, mu: Array, before: int, inside: int) -> Array:
     """Sums ``psi mu^T`` over batch and other wires: ``(A, inside, inside)``."""
     _, agents, batch = psi.shape
-    shape = (before, inside, -1, agents, batch)
-    left = psi.reshape(shape).transpose(0, 2, 3, 1, 4)
-    right = mu.reshape(shape).transpose(0, 2, 3, 4, 1)
-    return np.asarray((left @ right).sum((0, 1)))
-
-
-def fused_run(run: Run, kron: Kronecker, qubits: int, agents: int, dtype: np.dtype) -> FusedRun:
-    """Fuses a run to one matrix by applying it to the identity, in complex128."""
-    size = 2**qubits
-    identity = np.broadcast_to(np.eye(size, dtype=complex)[:, None], (size, agents, size))
-    matrix, states = forward_run(run, kron, identity)
-    return FusedRun(matrix.astype(dtype), states)
-
-
-def apply_fused(matrix: Array, psi: Array) -> Array:
-    """Applies a matrix ``(2**n, A, 2**n)`` to a state ``(2**n, A, B)``."""
-    size, agents, _ = matrix.shape
-    result = np.empty((size, agents, psi.shape[2]), psi.dtype)
-    np.matmul(matrix.transpose(1, 0, 2), psi.transpose(1, 0, 2), out=result.transpose(1, 0, 2))
-    return result
-
-
-def pull_fused(
-    run: Run, kron: Kronecker, dense: FusedRun, psi: Array, mu: Array, bloch: Array
-) -> Array:
-    """Pulls ``mu`` back through a fused run; ``psi`` ``(2**n, A, B)`` is the state before it."""
-    outer = np.matmul(mu.transpose(1, 0, 2), psi.transpose(1, 2, 0))  # (A, 2**n, 2**n)
-    backward_run(run, kron, dense.states, outer.transpose(1, 0, 2).astype(complex), bloch)
-    result = np.empty_like(mu)
-    np.matmul(dense.matrix.transpose(1, 2, 0), mu.transpose(1, 0, 2), out=result.transpose(1, 0, 2))
-    return result
+    shape = (before, inside, -1, agents, batch) if agents > 1 else (before, inside, -1)
+    left, right = psi.reshape(shape), mu.reshape(shape)
+    if agents > 1:
+        left, right = left.transpose(0, 2, 3, 1, 4), right.transpose(0, 2, 3, 4, 1)
+        return np.asarray((left @ right).sum((0, 1)))
+    if psi.size > SMALL:
+        return np.asarray((left @ right.swapaxes(1, 2)).sum(0, keepdims=True))
+    rows, columns = (part.swapaxes(0, 1).reshape(inside, -1) for part in (left, right))
+    return np.asarray(rows @ columns.T)[None]

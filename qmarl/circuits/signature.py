@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, TypeVar, final
 
 import numpy as np
 
+from qmarl.errors import ConfigurationError
 from qmarl.types import Array
 
 if TYPE_CHECKING:
     import torch
+
+
+class Shaped(Protocol):
+    """What tensors and arrays have in common here."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each."""
+        ...
+
+
+Numbers = TypeVar("Numbers", bound=Shaped)
 
 
 @final
@@ -52,3 +70,36 @@ class Signature:
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
         return arrays if self.named else next(iter(arrays.values()))
+
+    def check(
+        self, inputs: Numbers, weights: Numbers | Mapping[str, Numbers]
+    ) -> dict[str, Numbers]:
+        """The weights by name, in the order of ``shapes``, where shapes and names fit.
+
+        Args:
+            inputs: ``(*agents, batch, n_inputs)``.
+            weights: ``(*agents, *weight_shape)``, or a mapping of names to such arrays.
+
+        Raises:
+            ConfigurationError: They do not fit.
+        """
+        if inputs.ndim < 2 or inputs.shape[-1] != self.n_inputs:
+            raise ConfigurationError(
+                f"circuit '{self.name}': inputs must be (*agents, batch, {self.n_inputs}), "
+                f"got {tuple(inputs.shape)}"
+            )
+        agents = tuple(inputs.shape[:-2])
+        named = weights if isinstance(weights, Mapping) else dict.fromkeys(self.shapes, weights)
+        if set(named) != set(self.shapes):
+            raise ConfigurationError(
+                f"circuit '{self.name}': weights must be named {sorted(self.shapes)}, "
+                f"got {sorted(named)}"
+            )
+        for name, shape in self.shapes.items():
+            expected = (*agents, *shape)
+            if tuple(named[name].shape) != expected:
+                raise ConfigurationError(
+                    f"circuit '{self.name}': weights '{name}' must be {expected} for inputs "
+                    f"{tuple(inputs.shape)}, got {tuple(named[name].shape)}"
+                )
+        return {name: named[name] for name in self.shapes}

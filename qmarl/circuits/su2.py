@@ -95,10 +95,10 @@ def _table(chain: Sequence[Rotation], count: int) -> Array:
         if angle.weight >= 0:
             factors.append(angle.factor)
             matrices = np.stack([matrices, generator @ matrices], 1).reshape(-1, 2, 2)
-    full = np.zeros((*[2] * len(factors), *[2] * (count - len(factors)), 4), complex)
-    full[(..., *[0] * (count - len(factors)), slice(None))] = matrices.reshape(
-        *[2] * len(factors), 4
-    )
+    unused = count - len(factors)  # their angles stay zero: only cosines count
+    full = np.zeros((2 ** len(factors), 2**unused, 4), complex)
+    full[:, 0] = matrices.reshape(-1, 4)
+    full = full.reshape(*[2] * count, 4)
     slopes = np.zeros((count, *full.shape), complex)
     for j, factor in enumerate(factors):  # d(cos, sin) = (-sin, cos) factor / 2
         turned = np.flip(np.moveaxis(full, j, 0), 0) * np.array([1, -1]).reshape(-1, *[1] * count)
@@ -118,8 +118,8 @@ def bind_chains(chains: Chains, weights: Array) -> BoundChains:
     for j in range(1, count):
         terms = (terms[:, :, None] * pairs[:, j, None]).reshape(len(half), -1, agents)
     parts = (terms.swapaxes(1, 2) @ chains.table).reshape(len(half), agents, 1 + count, 8)
-    products = np.ascontiguousarray(parts[:, :, 0]).view(complex)
-    return BoundChains(products.reshape(-1, agents, 2, 2), parts[:, :, 1:])
+    products = parts.view(complex)[:, :, 0].reshape(-1, agents, 2, 2)
+    return BoundChains(products, parts[:, :, 1:])
 
 
 def pull_chains(chains: Chains, bound: BoundChains, bloch: Array) -> Array:

@@ -112,20 +112,20 @@ def test_more_qubits_run_wire_by_wire_and_are_exact(qubits: int) -> None:
     check_circuit(Circuit(layers_on_many_wires(qubits, 2), qubits, (2, qubits, 3)))
 
 
-def test_a_batch_that_pays_for_fused_runs_equals_its_parts() -> None:
+def test_a_batch_of_several_chunks_equals_its_parts() -> None:
     def function(inputs: Any, weights: Any) -> Any:
         qp.AngleEmbedding(inputs, wires=range(6))
         qp.StronglyEntanglingLayers(weights, wires=range(6))
         return [qp.expval(Z(wire)) for wire in range(6)]
 
     circuit, rng = Circuit(function, 6, (3, 6, 3)), np.random.default_rng(0)
-    inputs = torch.as_tensor(rng.uniform(-3, 3, (2, 1100, 6)))  # several chunks, fused runs
+    inputs = torch.as_tensor(rng.uniform(-3, 3, (2, 1100, 6)))  # several chunks
     weights = torch.as_tensor(rng.uniform(-3, 3, (2, 3, 6, 3))).requires_grad_()
     probe = torch.as_tensor(rng.normal(size=(2, 1100, 6)))
     whole = circuit(inputs, weights)
     [together] = torch.autograd.grad((whole * probe).sum(), [weights])
     apart = torch.zeros_like(together)
-    for first in range(0, 1100, 50):  # small batches are run layer by layer
+    for first in range(0, 1100, 50):
         part = slice(first, first + 50)
         outputs = circuit(inputs[:, part], weights)
         assert torch.allclose(outputs, whole[:, part], rtol=0, atol=1e-12)

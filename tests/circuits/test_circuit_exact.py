@@ -72,7 +72,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[Circuit, Circuit]:
 def test_values_and_gradients_are_exact_in_float64(pair: tuple[Circuit, Circuit]) -> None:
     fused, device = pair
     assert fused.path == "program"
-    for batch in (3, 40):  # the second is large enough for fused runs
+    for batch in (3, 40):
         arguments = draw(fused, (2,), batch, torch.float64)
         assert worst(run(fused, *arguments), run(device, *arguments)) < 1e-12
 

@@ -15,13 +15,14 @@ from qmarl.circuits.plugins import DeviceSettings
 from qmarl.errors import ConfigurationError, RunError
 
 CONFIG = CircuitConfig(
-    qubits=3,
+    qubits=2,
     layers=2,
     reupload=True,
-    encoding={"rotations": "xy", "scales": True},
-    ansatz={"kind": "hardware_efficient"},
+    encoding={"rotations": "xyz", "scales": True},
+    ansatz={"kind": "strongly_entangling"},
     readout={"kind": "z_pairs"},
 )
+SMALL = CircuitConfig(qubits=2, layers=1, encoding={"rotations": "xyz"}, readout={"kind": "z"})
 AGENTS, BATCH, INPUTS = 2, 3, 5
 
 
@@ -78,53 +79,41 @@ def test_every_way_to_gradients_gives_those_of_the_program(
 
 @pytest.mark.parametrize("device", ["default.qubit", "lightning.qubit"])
 def test_probabilities_on_devices(device: str) -> None:
-    config = CONFIG.model_copy(update={"readout": {"kind": "probabilities"}})
-    config = CircuitConfig.model_validate(config.model_dump())
+    config = CircuitConfig.model_validate(
+        {**SMALL.model_dump(), "readout": {"kind": "probabilities"}}
+    )
     program = build_circuit(config, INPUTS)
     assert worst(evaluated(on(device, config)), evaluated(program)) < 1e-10
 
 
 @pytest.mark.parametrize("device", ["default.qubit", "lightning.qubit", "default.mixed"])
-def test_shots_give_estimates_of_values_and_gradients(
-    device: str, exact: list[torch.Tensor]
-) -> None:
-    circuit = on(device, options={"shots": 4000, "seed": 7})
-    assert (circuit.describe().shots, circuit.reason.rpartition(" by ")[2]) == (
-        4000,
-        "parameter shift",
-    )
+def test_shots_give_estimates_of_values_and_gradients(device: str) -> None:
+    exact = evaluated(build_circuit(SMALL, INPUTS))
+    circuit = on(device, SMALL, options={"shots": 4000, "seed": 7})
+    assert circuit.describe().shots == 4000
+    assert circuit.reason == "chosen by the backend; gradients by parameter shift"
     found = evaluated(circuit)
-    # six standard deviations: of a value at most 1 / sqrt(shots), of a gradient a sum of shifted
-    # values, and both are not exact
+    # six standard deviations of a value, and far more than that of the mean's gradients
     assert 0 < float((found[0] - exact[0]).abs().max()) < 6 / 4000**0.5
-    assert 0 < worst(found[1:], exact[1:]) < 6 / 4000**0.5
-    again = evaluated(on(device, options={"shots": 4000, "seed": 7}))
+    assert 0 < worst(found[1:], exact[1:]) < 3 / 4000**0.5
+    again = evaluated(on(device, SMALL, options={"shots": 4000, "seed": 7}))
     assert worst(found, again) == 0
 
 
-def test_more_shots_are_closer(exact: list[torch.Tensor]) -> None:
-    few, many = (
-        float(
-            (evaluated(on("default.qubit", options={"shots": shots, "seed": 1}))[0] - exact[0])
-            .square()
-            .mean()
-        )
-        for shots in (50, 5000)
-    )
-    assert many < few / 20
+def test_more_shots_are_closer() -> None:
+    inputs, weights, _ = arguments(program := build_circuit(SMALL, INPUTS))
+    errors = []
+    with torch.no_grad():
+        for shots in (50, 5000):
+            circuit = on("default.qubit", SMALL, options={"shots": shots, "seed": 1})
+            errors.append(float((circuit(inputs, weights) - program(inputs, weights)).norm()))
+    assert errors[1] < errors[0] / 4
 
 
 def test_a_devices_number_type_is_an_option(exact: list[torch.Tensor]) -> None:
     single = evaluated(on("lightning.qubit", options={"c_dtype": "complex64"}))
     assert 1e-9 < worst(single, exact) < 1e-5
     assert all(tensor.dtype == torch.float64 for tensor in single)
-
-
-def test_a_devices_own_noise_is_an_option(exact: list[torch.Tensor]) -> None:
-    noisy = evaluated(on("default.mixed", options={"readout_prob": 0.1}))
-    signs = {1: 0.8, 2: 0.64}  # a flipped bit turns the sign of Z, two turn those of ZZ
-    for column, words in enumerate([1, 1, 1, 2, 2, 2]):
-        torch.testing.assert_close(noisy[0][..., column], signs[words] * exact[0][..., column])
 
 
 def per_sample_only(inputs: Any, weights: Any) -> Any:
@@ -220,7 +209,7 @@ def test_pauses_grow(flaky: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("retries", "attempts"), [(0, 1), (1, 2)])
 def test_a_device_that_never_answers_ends_the_run(flaky: str, retries: int, attempts: int) -> None:
     circuit = on(flaky, retries=retries, pause=0.0)
-    words = rf"'flaky.qubit' failed {attempts} times?, at last with ConnectionError: the line"
+    words = rf"'flaky.qubit' failed in {attempts} attempts?, at last with ConnectionError: the line"
     with pytest.raises(RunError, match=words):
         evaluated(circuit)
     assert circuit.ledger.snapshot().executions == 0
@@ -303,6 +292,16 @@ def test_what_cannot_be_an_output(measurement: Callable[[], Any], words: str) ->
 
     with pytest.raises(ConfigurationError, match=words):
         Circuit(function, 1, (1,), name="mine", backend="pennylane:default.qubit")
+
+
+def test_a_circuit_that_fails_on_the_simulator() -> None:
+    def damped(inputs: Any, weights: Any) -> Any:
+        qp.RX(inputs[..., 0], 0)
+        qp.AmplitudeDamping(weights[0] ** 2 + 2, 0)
+        return qp.expval(qp.Z(0))
+
+    with pytest.raises(ConfigurationError, match=r"'mine' does not run .* \[0,1\]"):
+        Circuit(damped, 1, (1,), name="mine", backend="pennylane:default.mixed")
 
 
 def test_a_circuit_that_does_not_fit_the_device() -> None:

@@ -103,9 +103,15 @@ def test_variances_shift_by_their_own_rule() -> None:
     assert spent(circuit) == estimate(circuit, 2)
 
 
+def two_words(inputs: Any, weights: Any) -> Any:
+    qp.RX(inputs[..., 0], 0)
+    qp.RY(weights[0], 1)
+    return qp.expval(qp.Z(0)), qp.expval(qp.X(0) @ qp.X(1)), qp.expval(qp.X(1))
+
+
 def test_pennylane_counts_the_same() -> None:
     device = DeviceSettings(options={"shots": 11}, gradient="parameter_shift")
-    circuit = Circuit(two_bases, 1, (3,), backend="pennylane:lightning.qubit", device=device)
+    circuit = Circuit(two_words, 1, (1,), backend="pennylane:lightning.qubit", device=device)
     assert circuit._runner is not None
     inner = circuit._runner._device._device
     with qp.Tracker(inner) as tracker:
@@ -140,7 +146,7 @@ def test_a_program_costs_nothing_and_is_estimated_all_the_same() -> None:
 
 def resets(inputs: Any, weights: Any) -> Any:
     qp.RX(inputs[..., 0], 0)
-    qp.AmplitudeDamping(weights[0], 0)
+    qp.AmplitudeDamping(torch.sin(weights[0]) ** 2, 0)
     return qp.expval(qp.Z(0))
 
 
