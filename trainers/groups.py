@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from agents.actor import ActorConfig, make_actor
+from agents.actor import ActorConfig
 from agents.critic import CriticConfig, make_critic
+from agents.factory import make_actor
 from envs.world import WorldSpec
 from qmarl.circuits.noise import SILENT, NoiseConfig
 from qmarl.errors import ConfigurationError

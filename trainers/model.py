@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from agents.actor import ActorConfig, twin_parameter_count
+from agents.actor import ActorConfig
 from agents.circuit_actor import CircuitActor
+from agents.factory import twin_parameter_count
 from agents.networks import parameter_count
 from qmarl.types import Layout
 from trainers.config import ExperimentConfig

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.actor import ActorConfig, make_actor, twin_parameter_count
+from agents.actor import ActorConfig
+from agents.factory import make_actor, twin_parameter_count
 from agents.networks import parameter_count
 
 CIRCUIT = {

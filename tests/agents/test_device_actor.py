@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.actor import ActorConfig, make_actor
+from agents.actor import ActorConfig
+from agents.factory import make_actor
 from qmarl.errors import ConfigurationError
 
 CIRCUIT = {"qubits": 2, "layers": 1, "encoding": {"rotations": "xyz", "scales": True}}

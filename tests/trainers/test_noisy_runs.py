@@ -10,7 +10,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from agents.actor import ActorConfig, make_actor
+from agents.actor import ActorConfig
+from agents.factory import make_actor
 from qmarl import checkpoint
 from qmarl.circuits.noise import NoiseConfig
 from qmarl.errors import ConfigurationError, RunError
