@@ -76,7 +76,8 @@ class ActorConfig(Section):
             raise ValueError("shots and gradient are for 'kind: vqc', not for 'mlp'")
         if self.backend != "program":
             raise ValueError(
-                f"shots and gradient are for 'backend: program', not for '{self.backend}'"
+                f"shots and gradient are for 'backend: program', not for '{self.backend}'; "
+                "a device takes its own by device_options: {shots: ...}"
             )
         if self.shots is not None and self.gradient == "adjoint":
             raise ValueError(
