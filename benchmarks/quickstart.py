@@ -95,16 +95,24 @@ def keep(row: dict[str, Any]) -> None:
     SCORES.write_text(json.dumps(rows, indent=1) + "\n")
 
 
+def steps_to(row: dict[str, Any], success: float = 0.85) -> float:
+    """World steps until validation first shows ``success``; infinite when it never does."""
+    return next((steps for steps, score, _ in row["validation"] if score >= success), float("inf"))
+
+
 def table() -> str:
     """Mean over seeds of each variant, with the worst seed and a 95 % bootstrap interval."""
     import numpy as np
 
     from trainers.statistics import bootstrap
 
-    lines = ["variant        seeds  success mean [95 % over seeds]  worst  collision mean  worst"]
+    lines = [
+        "variant        seeds  success mean [95 % over seeds]  worst  collision mean  worst  steps to .85"
+    ]
     rows = load()
     for variant in VARIANTS:
-        own = [row["final"] for row in rows if row["variant"] == variant]
+        runs = [row for row in rows if row["variant"] == variant]
+        own = [row["final"] for row in runs]
         if not own:
             continue
         success = np.array([each["success"]["mean"] for each in own])
@@ -114,6 +122,7 @@ def table() -> str:
         lines.append(
             f"{variant:<14} {len(own):>5}  {spread:<30}  {success.min():.3f}"
             f"  {collision.mean():<14.3f}  {collision.max():.3f}"
+            f"  {np.median([steps_to(row) for row in runs]):,.0f}"
         )
     return "\n".join(lines)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,14 +12,6 @@ from qmarl.federated.server import RoundReport, Server
 from qmarl.federated.share import select
 from qmarl.federated.transport import SERVER
 from qmarl.types import Array, Channel, Layout, Link, Params
-
-
-class Exchange(NamedTuple):
-    """What the layer did in one round for one group."""
-
-    report: RoundReport
-    bytes_up: int
-    bytes_down: int
 
 
 class Federation:
@@ -51,7 +42,6 @@ class Federation:
         self._clients = [Client(name, group, shared) for name in clients]
         self._channel = channel
         self._received: list[Params] = []
-        self._bytes = [0, 0]
 
     def restore(self, state: Params | None) -> None:
         """Puts the server where a checkpoint left it; without one it stands at its start."""
@@ -64,11 +54,11 @@ class Federation:
         self._received = []
         for client in self._clients:
             link = Link(SERVER, client.name, round_number)
-            payload = self._carry(messages[client.name], link, direction=1)
+            payload = self._channel.transfer(messages[client.name], link)
             self._received.append(client.receive(payload, round_number))
         return self._placed(params, self._received)
 
-    def gather(self, trained: Params, examples: Array, round_number: int) -> Exchange:
+    def gather(self, trained: Params, examples: Array, round_number: int) -> RoundReport:
         """Submits what every client learned since the broadcast and lets the server move.
 
         Args:
@@ -80,10 +70,9 @@ class Federation:
             own = {name: trained[name][place] for name in client.layout}
             message = client.submit(round_number, self._received[place], own, int(examples[place]))
             link = Link(client.name, SERVER, round_number)
-            self.server.receive(self._carry(message, link, direction=0), round_number, client.name)
-        report = self.server.aggregate(round_number)
-        (up, down), self._bytes = self._bytes, [0, 0]
-        return Exchange(report, up, down)
+            payload = self._channel.transfer(message, link)
+            self.server.receive(payload, round_number, client.name)
+        return self.server.aggregate(round_number)
 
     def joined(self, params: Params) -> Params:
         """The stack as the server's parameters make it, to judge and to keep."""
@@ -91,7 +80,3 @@ class Federation:
 
     def _placed(self, params: Params, shared: Sequence[Params]) -> Params:
         return params | {name: np.stack([one[name] for one in shared]) for name in shared[0]}
-
-    def _carry(self, payload: bytes, link: Link, direction: int) -> bytes:
-        self._bytes[direction] += len(payload)
-        return self._channel.transfer(payload, link)

@@ -8,8 +8,9 @@ from time import perf_counter
 
 import numpy as np
 
+from qmarl.federated.server import RoundReport
 from qmarl.types import Array, Params
-from trainers.federation import Exchange, Federation
+from trainers.federation import Federation
 from trainers.rounds import Outcome, Rounds
 from trainers.state import TrainingState
 
@@ -78,11 +79,11 @@ class Trainer:
         outcome = self.rounds.play(start, state.moments, number, number / self.total)
         params = {name: learned.params for name, learned in outcome.learned.items()}
         moments = {name: learned.moments for name, learned in outcome.learned.items()}
-        exchanges: dict[str, Exchange] = {}
+        reports: dict[str, RoundReport] = {}
         started = perf_counter()
         for name, federation in self.federations.items():
             examples = outcome.learned[name].examples
-            exchanges[name] = federation.gather(params[name], examples, number)
+            reports[name] = federation.gather(params[name], examples, number)
             params[name] = federation.joined(params[name])
         server = {name: each.server.state() for name, each in self.federations.items()}
         steps = state.env_steps + outcome.env_steps
@@ -90,7 +91,7 @@ class Trainer:
             state, round=number + 1, env_steps=steps, params=params, moments=moments, server=server
         )
         seconds = {"clock/federate_s": perf_counter() - started}
-        return after, measured(outcome, exchanges, steps) | seconds
+        return after, measured(outcome, reports, steps) | seconds
 
     def _judge(self, state: TrainingState) -> tuple[TrainingState, dict[str, float]]:
         """Evaluates when it is time, and notes when the parameters are the best so far."""
@@ -107,7 +108,7 @@ class Trainer:
 
 
 def measured(
-    outcome: Outcome, exchanges: Mapping[str, Exchange], env_steps: int
+    outcome: Outcome, reports: Mapping[str, RoundReport], env_steps: int
 ) -> dict[str, float]:
     """A round's metrics, by the names that the metric glossary explains."""
     metrics: dict[str, float] = {
@@ -119,12 +120,13 @@ def measured(
     metrics["episodes"] = len(episodes["return"]) if episodes else 0
     for name, learned in outcome.learned.items():
         metrics |= {f"learn/{name}/{key}": value for key, value in learned.metrics.items()}
-    for name, (report, up, down) in exchanges.items():
+    for name, report in reports.items():
         start = f"federation/{name}"
         metrics[f"{start}/participants"] = len(report.participants)
         metrics[f"{start}/rejected"] = len(report.rejected)
         metrics[f"{start}/update_norm"] = report.update_norm
-        metrics[f"{start}/bytes_up"], metrics[f"{start}/bytes_down"] = up, down
+        metrics[f"{start}/bytes_up"] = report.bytes_up
+        metrics[f"{start}/bytes_down"] = report.bytes_down
     if outcome.device.executions:
         kinds = ("executions", "shots", "shifted")
         metrics |= {f"device/{kind}": getattr(outcome.device, kind) for kind in kinds}
