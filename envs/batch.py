@@ -7,32 +7,52 @@ from typing import TYPE_CHECKING, Protocol, final
 
 import numpy as np
 
+from envs.bodies import Bodies
 from envs.draws import EpisodeDraws
 from envs.guard import check_actions, check_finite
 from envs.world import Scene, Step, View, WorldSpec
 from qmarl.errors import RunError
 
 if TYPE_CHECKING:
+    from envs.bodies import Solids, Start
     from qmarl.types import Array
+
+_ALL = slice(None)
 
 
 class Backend(Protocol):
     """What moves: bodies in ``E`` worlds.
 
     Attributes:
+        dt: Seconds per decision.
+        draws: How many random numbers the conditions of an episode need.
         position: ``(E, A, 3)`` float32 m.
         velocity: ``(E, A, 3)`` float32 m/s.
+        heading: ``(E, A)`` float32 radians.
     """
 
+    dt: float
+    draws: int
     position: Array
     velocity: Array
+    heading: Array
 
-    def place(self, rows: Array, position: Array) -> None:
-        """Puts the bodies of worlds ``rows`` at rest at ``(k, A, 3)`` positions in m."""
+    def place(self, rows: Array, start: Start, uniform: Array) -> None:
+        """Puts the bodies of ``k`` worlds at their start, under conditions of an episode.
+
+        Args:
+            rows: ``(k,)`` positions in the batch.
+            start: Where they begin.
+            uniform: ``(k, draws)`` numbers in [0, 1) that settle the conditions.
+        """
         ...
 
     def advance(self, command: Array, moving: Array) -> None:
-        """Moves bodies that are ``moving`` ``(E, A)`` by one step towards ``(E, A, 3)`` m/s."""
+        """Moves bodies that are ``moving`` ``(E, A)`` by one decision.
+
+        Commands are ``(E, A, 3)`` float32: velocities in m/s for drones, acceleration in m/s^2,
+        steering angle in radians and nothing for vehicles.
+        """
         ...
 
     def close(self) -> None:
@@ -51,32 +71,60 @@ class Task(Protocol):
         """Turns ``(n, draws)`` numbers in [0, 1) into ``(n, ...)`` layouts, row by row."""
         ...
 
-    def begin(self, rows: Array, layout: Array) -> Array:
+    def begin(self, rows: Array, layout: Array) -> Start:
         """Starts episodes and returns where the bodies stand."""
         ...
 
     def commands(self, actions: Array) -> Array:
-        """Turns actions into commands for the backend."""
+        """Turns actions into commands ``(E, A, 3)`` for the backend."""
         ...
 
-    def measure(self, position: Array, rows: Array) -> None:
-        """Brings what the task knows about positions up to date."""
+    def judge(self, bodies: Bodies, steps: Array) -> tuple[Array, Array]:
+        """Rewards and terminations of a step, from where the bodies truly are."""
         ...
 
-    def judge(self, position: Array, steps: Array) -> tuple[Array, Array]:
-        """Rewards and terminations of a step."""
-        ...
-
-    def view(self, position: Array, velocity: Array, rows: Array | slice = ...) -> View:
-        """What agents see."""
+    def view(self, bodies: Bodies, rows: Array | slice = ...) -> View:
+        """What agents of some worlds see, from where they perceive the bodies to be."""
         ...
 
     def outcomes(self) -> dict[str, Array]:
         """Outcomes of the episodes as they stand."""
         ...
 
-    def scene(self, position: Array, steps: Array) -> Scene:
+    def solids(self) -> Solids:
+        """What stands in all worlds, for sensors."""
+        ...
+
+    def scene(self, bodies: Bodies, steps: Array) -> Scene:
         """What a spectator sees."""
+        ...
+
+
+class Sensors(Protocol):
+    """What stands between the world and what agents know of it.
+
+    Attributes:
+        draws: How many random numbers an episode needs.
+        size: Numbers that the readings add to each agent's observation.
+    """
+
+    draws: int
+    size: int
+
+    def start(self, seed: int, envs: Array) -> None:
+        """Names the random streams: the batch's seed and ``(E,)`` global indices of the worlds."""
+        ...
+
+    def begin(self, rows: Array, episodes: Array, uniform: Array) -> None:
+        """Starts episodes ``(k,)`` in worlds ``rows`` with ``(k, draws)`` numbers in [0, 1)."""
+        ...
+
+    def perceive(self, bodies: Bodies, steps: Array) -> Bodies:
+        """What agents take the bodies' places to be at ``steps`` ``(E,)`` of their episodes."""
+        ...
+
+    def readings(self, bodies: Bodies, solids: Solids, steps: Array, rows: Array | slice) -> Array:
+        """Readings ``(k, A, size)`` of some worlds, float32 within [-1, 1]."""
         ...
 
 
@@ -90,10 +138,14 @@ class BatchWorld:
         task: Rules and state of the task.
         backend: Dynamics, of the same ``(E, A)``.
         num_envs: Number ``E`` of copies.
+        sensors: What agents perceive by; they know everything exactly where it is left out.
     """
 
-    def __init__(self, task: Task, backend: Backend, num_envs: int) -> None:
-        self._task, self._backend = task, backend
+    def __init__(
+        self, task: Task, backend: Backend, num_envs: int, sensors: Sensors | None = None
+    ) -> None:
+        self._task, self._backend, self._sensors = task, backend, sensors
+        self._spec = _sensing_spec(task.spec, sensors)
         self._rows = np.arange(num_envs)
         self._steps = np.zeros(num_envs, np.int64)
         self._episode = np.zeros(num_envs, np.int64)
@@ -104,7 +156,7 @@ class BatchWorld:
     @property
     def spec(self) -> WorldSpec:
         """What is fixed about the world."""
-        return self._task.spec
+        return self._spec
 
     @property
     def num_envs(self) -> int:
@@ -113,28 +165,31 @@ class BatchWorld:
 
     def reset(self, seed: int, first_env: int = 0) -> View:
         """Starts episode 0 of ``seed`` in every copy; see :meth:`envs.world.World.reset`."""
-        task = self._task
-        self._draws = EpisodeDraws(seed, first_env + self._rows, task.draws, task.lay_out)
+        envs = first_env + self._rows
+        self._draws = EpisodeDraws(seed, envs, self._count, self._lay_out)
+        if self._sensors is not None:
+            self._sensors.start(seed, envs)
         self._episode[:] = 0
         self._begin(self._rows)
         self._last = None
-        self._view = task.view(self._backend.position, self._backend.velocity)
+        self._view = self._look(self._bodies())
         return self._view
 
     def step(self, actions: Array) -> Step:
         """Moves every copy by one decision; see :meth:`envs.world.World.step`."""
-        task, backend, view = self._task, self._backend, self._started()
-        chosen = check_actions(actions, view.alive, view.action_mask, task.spec)
-        backend.advance(task.commands(chosen), view.alive)
+        task, view = self._task, self._started()
+        chosen = check_actions(actions, view.alive, view.action_mask, self._spec)
+        self._backend.advance(task.commands(chosen), view.alive)
         self._steps += 1
-        rewards, terminated = task.judge(backend.position, self._steps)
-        final = task.view(backend.position, backend.velocity)
-        check_finite(final, rewards, task.spec)
-        cut = (self._steps >= task.spec.max_steps) & final.alive.any(1)
+        bodies = self._bodies()
+        rewards, terminated = task.judge(bodies, self._steps)
+        final = self._look(bodies)
+        check_finite(final, rewards, self._spec)
+        cut = (self._steps >= self._spec.max_steps) & final.alive.any(1)
         truncated = final.alive & cut[:, None]
         ended = cut | ~final.alive.any(1)
         self._last, self._view = None, final
-        outcomes = self._restart(ended) if ended.any() else {}
+        outcomes = self._restart(ended, bodies) if ended.any() else {}
         return Step(self._view, final, rewards, terminated, truncated, ended, outcomes)
 
     def positions(self) -> Array:
@@ -145,11 +200,37 @@ class BatchWorld:
         """What a spectator sees; see :meth:`envs.world.World.scene`."""
         if final and self._last is not None:
             return self._last
-        return self._task.scene(self._backend.position, self._steps)
+        return self._task.scene(self._bodies(), self._steps)
 
     def close(self) -> None:
         """Lets go of the backend."""
         self._backend.close()
+
+    @property
+    def _count(self) -> int:
+        sensing = self._sensors.draws if self._sensors is not None else 0
+        return self._task.draws + self._backend.draws + sensing
+
+    def _lay_out(self, uniform: Array) -> tuple[Array, Array]:
+        """Layouts of episodes, and what is left of their random numbers."""
+        own = self._task.draws
+        return self._task.lay_out(uniform[:, :own]), uniform[:, own:]
+
+    def _bodies(self) -> Bodies:
+        backend = self._backend
+        return Bodies(backend.position, backend.velocity, backend.heading)
+
+    def _look(self, bodies: Bodies, rows: Array | slice = _ALL) -> View:
+        """What agents of some worlds see, through their sensors where they have any."""
+        sensors = self._sensors
+        if sensors is None:
+            return self._task.view(bodies, rows)
+        view = self._task.view(sensors.perceive(bodies, self._steps), rows)
+        if not sensors.size:
+            return view
+        found = sensors.readings(bodies, self._task.solids(), self._steps, rows)
+        found = found * view.alive[..., None]
+        return replace(view, observations=np.concatenate([view.observations, found], -1))
 
     def _started(self) -> View:
         if self._view is None:
@@ -158,24 +239,35 @@ class BatchWorld:
 
     def _begin(self, rows: Array) -> None:
         assert self._draws is not None
-        layout = self._draws.take(rows, self._episode[rows])
-        self._backend.place(rows, self._task.begin(rows, layout))
+        episodes = self._episode[rows]
+        layout, numbers = self._draws.take(rows, episodes)
+        split = self._backend.draws
+        self._backend.place(rows, self._task.begin(rows, layout), numbers[:, :split])
+        if self._sensors is not None:
+            self._sensors.begin(rows, episodes, numbers[:, split:])
         self._steps[rows] = 0
-        self._task.measure(self._backend.position, rows)
 
-    def _restart(self, ended: Array) -> dict[str, Array]:
+    def _restart(self, ended: Array, bodies: Bodies) -> dict[str, Array]:
         """Begins the next episode where one ended; returns the outcomes of all."""
-        task, backend, rows = self._task, self._backend, np.flatnonzero(ended)
+        task, rows = self._task, np.flatnonzero(ended)
         outcomes = task.outcomes()
-        self._last = task.scene(backend.position, self._steps)
+        self._last = task.scene(bodies, self._steps)
         self._episode[rows] += 1
         self._begin(rows)
-        fresh = task.view(backend.position, backend.velocity, rows)
-        self._view = _overlay(self._started(), fresh, rows)
+        self._view = _overlay(self._started(), self._look(self._bodies(), rows), rows)
         return outcomes
 
 
+def _sensing_spec(spec: WorldSpec, sensors: Sensors | None) -> WorldSpec:
+    if sensors is None:
+        return spec
+    widened = tuple(size + sensors.size for size in spec.observation_sizes)
+    return replace(spec, observation_sizes=widened)
+
+
 def _overlay(view: View, fresh: View, rows: Array) -> View:
-    observations, state, alive = view.observations.copy(), view.state.copy(), view.alive.copy()
-    observations[rows], state[rows], alive[rows] = fresh.observations, fresh.state, fresh.alive
-    return replace(view, observations=observations, state=state, alive=alive)
+    mixed = {}
+    for name in ("observations", "state", "alive", "action_mask"):
+        mixed[name] = getattr(view, name).copy()
+        mixed[name][rows] = getattr(fresh, name)
+    return View(**mixed)

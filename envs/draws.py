@@ -23,18 +23,19 @@ class EpisodeDraws:
         seed: Seed of the batch.
         envs: ``(E,)`` global indices of the worlds.
         count: How many random numbers an episode needs.
-        lay_out: Makes layouts ``(n, ...)`` of uniform numbers ``(n, count)`` in [0, 1), row by row.
+        lay_out: Makes layouts ``(n, ...)``, and numbers to hand on ``(n, m)``, of uniform numbers
+            ``(n, count)`` in [0, 1), row by row.
     """
 
     def __init__(
-        self, seed: int, envs: Array, count: int, lay_out: Callable[[Array], Array]
+        self, seed: int, envs: Array, count: int, lay_out: Callable[[Array], tuple[Array, Array]]
     ) -> None:
         self._seed, self._envs, self._count, self._lay_out = seed, envs, count, lay_out
         self._latest = np.zeros(len(envs), np.int64)
         self._draw()
 
-    def take(self, rows: Array, episodes: Array) -> Array:
-        """Returns the layouts ``(k, ...)`` for the given episode of each row.
+    def take(self, rows: Array, episodes: Array) -> tuple[Array, Array]:
+        """Returns layouts ``(k, ...)`` and numbers ``(k, m)`` for the given episode of each row.
 
         Args:
             rows: ``(k,)`` positions in the batch.
@@ -43,12 +44,15 @@ class EpisodeDraws:
         self._latest[rows] = episodes
         if (episodes - self._first[rows] >= _AHEAD).any():
             self._draw()
-        return self._layouts[rows, episodes - self._first[rows]]
+        ahead = episodes - self._first[rows]
+        return self._layouts[rows, ahead], self._numbers[rows, ahead]
 
     def _draw(self) -> None:
         self._first = self._latest.copy()
         episodes = self._first[:, None] + np.arange(_AHEAD)
         envs = np.repeat(self._envs, _AHEAD)
         numbers = uniforms(self._seed, envs, episodes.ravel(), self._count)
-        layouts = self._lay_out(numbers)
-        self._layouts: Array = layouts.reshape(len(self._envs), _AHEAD, *layouts.shape[1:])
+        layouts, handed = self._lay_out(numbers)
+        shape = len(self._envs), _AHEAD
+        self._layouts: Array = layouts.reshape(*shape, *layouts.shape[1:])
+        self._numbers: Array = handed.reshape(*shape, -1)

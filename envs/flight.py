@@ -11,13 +11,14 @@ import numpy as np
 from qmarl.errors import RunError
 
 if TYPE_CHECKING:
+    from envs.bodies import Solids
     from envs.world import Scene, View, World
     from qmarl.types import Array
 
 
 @dataclass(frozen=True)
 class Flight:
-    """One episode in metres and seconds: ``T`` moments, ``A`` agents, ``M`` obstacles.
+    """One episode in metres and seconds: ``T`` moments of ``A`` agents.
 
     Attributes:
         agents: Names of the agents.
@@ -26,9 +27,8 @@ class Flight:
         positions: ``(T, A, 3)``.
         status: ``(T, A)`` int8: ``FLYING``, ``ARRIVED`` or ``CRASHED`` of :mod:`envs.world`.
         goals: ``(A, 3)``.
-        obstacles: ``(M, 3)`` centres.
-        drone_radius: Radius of an agent.
-        obstacle_radius: Radius of every obstacle.
+        solids: What stands still, of one world.
+        radii: ``(A,)`` radius of each agent.
         goal_radius: Distance from its goal within which an agent has arrived.
     """
 
@@ -38,9 +38,8 @@ class Flight:
     positions: Array
     status: Array
     goals: Array
-    obstacles: Array
-    drone_radius: float
-    obstacle_radius: float
+    solids: Solids
+    radii: Array
     goal_radius: float
 
 
@@ -65,9 +64,8 @@ def flight_of(scenes: Sequence[Scene], world: World, env: int = 0) -> Flight:
         positions=np.stack([scene.positions[env] for scene in scenes]),
         status=np.stack([scene.status[env] for scene in scenes]),
         goals=last.goals[env],
-        obstacles=last.obstacles[env],
-        drone_radius=last.drone_radius,
-        obstacle_radius=last.obstacle_radius,
+        solids=last.solids.take(slice(env, env + 1)),
+        radii=last.radii,
         goal_radius=last.goal_radius,
     )
 

@@ -18,18 +18,21 @@ def check_actions(actions: Array, alive: Array, mask: Array, spec: WorldSpec) ->
     """Checks a batch of actions and replaces those of agents that are not alive by 0.
 
     Args:
-        actions: ``(E, A)`` integers.
+        actions: ``(E, A)`` integers, or ``(E, A, C)`` numbers where actions are continuous.
         alive: ``(E, A)`` bool, agents whose action counts.
         mask: ``(E, A, N)`` bool, actions that are allowed.
         spec: Names the world and its agents in the error.
 
     Returns:
-        ``(E, A)`` int64, all of them valid indices.
+        ``(E, A)`` int64, all of them valid indices, or ``(E, A, C)`` float32 within [-1, 1].
 
     Raises:
-        RunError: The array is misshapen or not of integers, or an agent chose what is not allowed.
+        RunError: The array is misshapen or of the wrong kind, or an agent chose what is not
+            allowed.
     """
     actions = np.asarray(actions)
+    if spec.continuous:
+        return _check_numbers(actions, alive, spec)
     if actions.shape != alive.shape or actions.dtype.kind not in "iu":
         raise RunError(
             f"{spec.name}: actions must be integers of shape {alive.shape}, "
@@ -44,6 +47,24 @@ def check_actions(actions: Array, alive: Array, mask: Array, spec: WorldSpec) ->
     if not allowed.all() and (alive & ~allowed).any():
         _refuse(actions, alive & ~allowed, mask, spec)
     return chosen.astype(np.int64, copy=False)
+
+
+def _check_numbers(actions: Array, alive: Array, spec: WorldSpec) -> Array:
+    shape = (*alive.shape, max(spec.action_sizes))
+    if actions.shape != shape or actions.dtype.kind != "f":
+        raise RunError(
+            f"{spec.name}: actions must be floating-point numbers of shape {shape}, "
+            f"got {actions.dtype} of shape {actions.shape}"
+        )
+    chosen = np.where(alive[..., None], actions, 0).astype(np.float32, copy=False)
+    bad = ~(np.abs(chosen) <= 1)  # also where it is not a number
+    if bad.any():
+        env, agent, entry = np.argwhere(bad)[0]
+        raise RunError(
+            f"{spec.name}: {spec.agents[agent]} in world {env} chose {actions[env, agent, entry]} "
+            f"as number {entry} of its action, allowed are numbers within [-1, 1]"
+        )
+    return chosen
 
 
 def _refuse(actions: Array, bad: Array, mask: Array, spec: WorldSpec) -> None:

@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import ConfigDict, Discriminator, Tag, field_validator
 
 from envs.pettingzoo_source import PettingZooConfig
 from envs.section import WorldSection
-from envs.tasks.drone_layout import DroneNavigationConfig
+from envs.tasks import drone_navigation
+from envs.tasks.drone_navigation import DroneNavigationConfig
 from envs.world import World
+from qmarl.config import nearest
 
-ENVS = {"drone_navigation": "N drones cross an arena to their goals without touching anything"}
-"""What each built-in world is about, by name; PettingZoo knows them as ``qmarl/<name>_v0``."""
+
+@dataclass(frozen=True)
+class Entry:
+    """A built-in world.
+
+    Attributes:
+        about: What it is about, in one line.
+        config: Its section.
+        make: Makes so many copies of it from its section.
+    """
+
+    about: str
+    config: type[WorldSection]
+    make: Callable[[Any, int], World]
+
+
+ENVS: Mapping[str, Entry] = {
+    "drone_navigation": Entry(
+        "N drones cross an arena to their goals without touching anything",
+        DroneNavigationConfig,
+        drone_navigation.make,
+    ),
+}
+"""The built-in worlds by name; PettingZoo knows them as ``qmarl/<name>_v0``."""
+
+
+class UnknownConfig(WorldSection):
+    """Takes what is no world's name, to refuse it in one sentence."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: Literal["unknown"]
+    """Never valid."""
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _refuse(cls, value: object) -> object:
+        raise ValueError(
+            f"got {value!r}; the nearest world is {nearest(str(value), ENVS)!r}, "
+            "and PettingZoo worlds are written 'module:factory'"
+        )
 
 
 def _kind(value: Any) -> str:
-    """Tells which section a value belongs to; an unknown word is one of ours, misspelt."""
+    """Tells which section a value belongs to."""
     given = value.get("id") if isinstance(value, Mapping) else value
     name = given.id if isinstance(given, WorldSection) else given
+    if name is None or name in ENVS:
+        return str(name or "drone_navigation")
     foreign = isinstance(name, str) and (":" in name or "/" in name)
-    return "pettingzoo" if foreign else "drone_navigation"
+    return "pettingzoo" if foreign else "unknown"
 
 
 EnvConfig = Annotated[
     Annotated[DroneNavigationConfig, Tag("drone_navigation")]
-    | Annotated[PettingZooConfig, Tag("pettingzoo")],
+    | Annotated[PettingZooConfig, Tag("pettingzoo")]
+    | Annotated[UnknownConfig, Tag("unknown")],
     Discriminator(_kind),
 ]
 """The section ``env``: a built-in world, or any PettingZoo parallel environment."""
 
 
-def make(config: DroneNavigationConfig | PettingZooConfig, num_envs: int | None = None) -> World:
+def make(config: WorldSection, num_envs: int | None = None) -> World:
     """Makes a world.
 
     Args:
@@ -48,13 +93,7 @@ def make(config: DroneNavigationConfig | PettingZooConfig, num_envs: int | None 
 
         register_all()
         return PettingZooWorld(config, count)
-    from envs.backends.point import PointBackend
-    from envs.batch import BatchWorld
-    from envs.tasks.drone_navigation import DroneNavigation
-
-    shape = count, config.drones
-    backend = PointBackend(config.point, shape, config.arena)
-    return BatchWorld(DroneNavigation(config, count, backend.dt), backend, count)
+    return ENVS[config.id].make(config, count)
 
 
 def register_all() -> None:

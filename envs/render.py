@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -81,7 +82,7 @@ class _Drone:
         self._shadow = space.plot([], [], [], **shade)[0]
         self._body = space.plot([], [], [], ms=8, **dot)[0]
         self._flat = [top.plot([], [], **style)[0] for style in (thin, bold)]
-        size = 2 * flight.drone_radius * _points_per_metre(top)
+        size = 2 * float(flight.radii[index]) * _points_per_metre(top)
         self._disc = top.plot([], [], ms=size, **dot)[0]
         for artist in (*self._lines, self._shadow, self._body, *self._flat, self._disc):
             artist.set_animated(True)
@@ -187,10 +188,8 @@ def _space(figure: Figure, flight: Flight) -> Any:
         axis._axinfo["tick"].update(inward_factor=0, outward_factor=0)
         axis._axinfo["grid"].update(color="#dde2e7", linewidth=0.6)
         axis.line.set_color("#c3cad2")
-    for centre in flight.obstacles:
-        axes.plot_surface(
-            *_sphere(centre, flight.obstacle_radius), color="#c4ccd6", alpha=0.75, lw=0
-        )
+    for *centre, radius in flight.solids.spheres[0]:
+        axes.plot_surface(*_sphere(centre, radius), color="#c4ccd6", alpha=0.75, lw=0)
     for index, goal in enumerate(flight.goals):
         stem = np.stack([goal, [goal[0], goal[1], low[2]]]).T
         axes.plot(*stem, color=_colour(index), lw=0.8, ls=":", alpha=0.7)
@@ -210,8 +209,8 @@ def _top(figure: Figure, flight: Flight) -> Any:
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_color("#c3cad2")
-    for centre in flight.obstacles:
-        axes.add_patch(Circle(centre[:2], flight.obstacle_radius, color=_STONE, alpha=0.6, lw=0))
+    for *centre, radius in flight.solids.spheres[0]:
+        axes.add_patch(Circle(centre[:2], radius, color=_STONE, alpha=0.6, lw=0))
     for index, goal in enumerate(flight.goals):
         colour = _colour(index)
         ring = Circle(goal[:2], flight.goal_radius, fill=False, ec=colour, ls="--", lw=1.0)
@@ -235,7 +234,7 @@ def _points_per_metre(axes: Any) -> float:
     return float(high[0] - low[0]) * 72 / _DPI
 
 
-def _sphere(centre: Array, radius: float) -> tuple[Array, Array, Array]:
+def _sphere(centre: Sequence[float], radius: float) -> tuple[Array, Array, Array]:
     turn, lift = np.mgrid[0 : 2 * np.pi : 19j, 0 : np.pi : 10j]
     ring = radius * np.sin(lift)
     return (

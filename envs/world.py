@@ -10,6 +10,7 @@ ARRIVED: Final = 1
 CRASHED: Final = 2
 
 if TYPE_CHECKING:
+    from envs.bodies import Solids
     from qmarl.types import Array
 
 
@@ -21,11 +22,15 @@ class WorldSpec:
         name: The world's id, such as ``drone_navigation``.
         agents: Names of all possible agents, in the order of every agent axis.
         observation_sizes: Numbers that each agent sees; arrays are padded to the largest.
-        action_counts: Discrete actions of each agent; masks are padded to the largest.
+        action_counts: Discrete actions of each agent; masks are padded to the largest. All 0 in a
+            world whose actions are continuous.
         state_size: Length of the joint state, 0 when the world has none.
         max_steps: Steps after which an episode is truncated.
         outcomes: Names of the per-episode outcomes in :attr:`Step.outcomes`.
         arena: ``(2, 3)`` lower and upper corner in metres for drawing, or ``None``.
+        action_sizes: Numbers in each agent's continuous action, every one within [-1, 1] whatever
+            the world's own units; all 0 in a world whose actions are discrete.
+        kinds: ``drone`` or ``vehicle`` for each agent that has a body; empty without bodies.
     """
 
     name: str
@@ -36,6 +41,13 @@ class WorldSpec:
     max_steps: int
     outcomes: tuple[str, ...] = ()
     arena: Array | None = None
+    action_sizes: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether actions are numbers ``(E, A, C)`` rather than choices ``(E, A)``."""
+        return any(self.action_sizes)
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,8 @@ class View:
         observations: ``(E, A, D)`` float32, zero-padded; zero for agents that are not alive.
         state: ``(E, S)`` float32, the joint state.
         alive: ``(E, A)`` bool, agents whose next action counts.
-        action_mask: ``(E, A, N)`` bool, actions that are allowed (all-true rows where not alive).
+        action_mask: ``(E, A, N)`` bool, actions that are allowed (all-true rows where not alive);
+            ``N`` is 0 in a world whose actions are continuous.
     """
 
     observations: Array
@@ -86,22 +99,28 @@ class Scene:
     Attributes:
         time: ``(E,)`` seconds since each episode began.
         positions: ``(E, A, 3)``.
-        goals: ``(E, A, 3)``, agent by agent.
-        obstacles: ``(E, M, 3)`` centres of spheres.
         status: ``(E, A)`` int8: :data:`FLYING`, :data:`ARRIVED` or :data:`CRASHED`.
-        drone_radius: Radius of an agent.
-        obstacle_radius: Radius of every obstacle.
-        goal_radius: Distance from its goal within which an agent has arrived.
+        solids: What stands still.
+        goals: ``(E, A, 3)``, agent by agent; nan where an agent has none.
+        radii: ``(A,)`` radius of each agent.
+        goal_radius: Distance from its goal within which an agent has arrived; 0 without goals.
+        headings: ``(E, A)`` radians; None where bodies have no front.
+        marks: ``(E, K, 3)`` points of interest, such as users; nan where there is none.
+        links: ``(E, A, A)`` bool, who hears whom; None where that plays no part.
+        lines: ``(L, 2, 3)`` segments on the ground, such as lanes; None without.
     """
 
     time: Array
     positions: Array
-    goals: Array
-    obstacles: Array
     status: Array
-    drone_radius: float
-    obstacle_radius: float
-    goal_radius: float
+    solids: Solids
+    goals: Array
+    radii: Array
+    goal_radius: float = 0.0
+    headings: Array | None = None
+    marks: Array | None = None
+    links: Array | None = None
+    lines: Array | None = None
 
 
 class World(Protocol):
@@ -131,7 +150,8 @@ class World(Protocol):
         """Moves every copy by one decision.
 
         Args:
-            actions: ``(E, A)`` integers; entries of agents that are not alive are ignored.
+            actions: ``(E, A)`` integers, or ``(E, A, C)`` float32 within [-1, 1] where
+                :attr:`WorldSpec.continuous`; entries of agents that are not alive are ignored.
 
         Raises:
             RunError: Actions are out of range or misshapen, or the world returned a number that

@@ -140,11 +140,11 @@ def envs(as_json: Json = False) -> None:
     from envs.registry import ENVS
 
     if as_json:
-        typer.echo(json.dumps(ENVS))
+        typer.echo(json.dumps({name: entry.about for name, entry in ENVS.items()}))
         return
     width = max(map(len, ENVS))
-    for name, about in ENVS.items():
-        typer.echo(f"{name:<{width}}  {about}")
+    for name, entry in ENVS.items():
+        typer.echo(f"{name:<{width}}  {entry.about}")
     typer.echo("\nAny PettingZoo parallel environment works too: env.id=package.module:factory")
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from qmarl.config import Section
 
 if TYPE_CHECKING:
+    from envs.bodies import Start
     from qmarl.types import Array
 
 
@@ -37,26 +38,26 @@ class PointBackend:
 
     Attributes:
         dt: Seconds per step.
+        draws: 0, there are no conditions to draw.
         position: ``(E, A, 3)`` float32 metres.
         velocity: ``(E, A, 3)`` float32 m/s.
+        heading: ``(E, A)`` float32 radians, as it was at the start: a point has no front.
     """
 
     def __init__(self, config: PointConfig, shape: tuple[int, int], arena: Array) -> None:
-        self.dt = config.dt
+        self.dt, self.draws = config.dt, 0
         self.position: Array = np.zeros((*shape, 3), np.float32)
         self.velocity: Array = np.zeros((*shape, 3), np.float32)
+        self.heading: Array = np.zeros(shape, np.float32)
         self._response = np.float32(config.response)
         self._low, self._high = arena.astype(np.float32)
 
-    def place(self, rows: Array, position: Array) -> None:
-        """Puts the bodies of some worlds at rest at new positions.
-
-        Args:
-            rows: ``(k,)`` positions in the batch.
-            position: ``(k, A, 3)`` metres.
-        """
-        self.position[rows] = position
-        self.velocity[rows] = 0
+    def place(self, rows: Array, start: Start, uniform: Array) -> None:  # noqa: ARG002 - protocol
+        """Puts the bodies of some worlds at their start; see :class:`envs.batch.Backend`."""
+        self.position[rows] = start.position
+        ahead = np.stack([np.cos(start.heading), np.sin(start.heading), 0 * start.heading], -1)
+        self.velocity[rows] = start.speed[..., None] * ahead
+        self.heading[rows] = start.heading
 
     def advance(self, command: Array, moving: Array) -> None:
         """Moves the bodies by one step.

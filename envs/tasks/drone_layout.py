@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from envs.backends.point import PointConfig
-from envs.section import WorldSection
+from envs.mobility import MobilitySection
 from qmarl.config import Misfits
 
 if TYPE_CHECKING:
@@ -20,15 +19,11 @@ Metres = Annotated[float, Field(gt=0, le=100)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
-class DroneNavigationConfig(WorldSection):
+class DroneNavigationConfig(MobilitySection):
     """Drones start on a ring and fly to goals opposite to them, between spheres and each other."""
 
     id: Literal["drone_navigation"] = "drone_navigation"
     """Name of the world, or a PettingZoo world as ``module:factory`` or by its registry id."""
-    backend: Literal["point"] = "point"
-    """What moves the drones."""
-    point: PointConfig = PointConfig()
-    """Settings of the point-mass backend."""
     drones: Annotated[int, Field(ge=1)] = 3
     """Drones in the team."""
     obstacles: Annotated[int, Field(ge=0, le=64)] = 2
@@ -74,16 +69,6 @@ class DroneNavigationConfig(WorldSection):
     """Gap below which the proximity penalty begins, m."""
     collision_penalty: Weight = 10.0
     """Taken for touching anything."""
-
-    @field_validator("id", mode="before")
-    @classmethod
-    def _known(cls, value: object) -> object:
-        if value == "drone_navigation":
-            return value
-        raise ValueError(
-            f"got {value!r}; the nearest world is 'drone_navigation', "
-            "and PettingZoo worlds are written 'module:factory'"
-        )
 
     @property
     def arena(self) -> Array:

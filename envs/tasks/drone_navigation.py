@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from envs.bodies import Bodies, Solids, Start
+from envs.mobility import join
 from envs.tasks.drone_layout import DroneNavigationConfig, lay_out
-from envs.world import ARRIVED, CRASHED, FLYING, Scene, View, WorldSpec
+from envs.world import ARRIVED, CRASHED, FLYING, Scene, View, World, WorldSpec
 
 if TYPE_CHECKING:
     from qmarl.types import Array
 
-__all__ = ["ACTIONS", "DroneNavigation", "DroneNavigationConfig"]
+__all__ = ["ACTIONS", "DroneNavigation", "DroneNavigationConfig", "make"]
 
 ACTIONS = ("+x", "-x", "+y", "-y", "+z", "-z", "hover")
 """The discrete velocity commands, in order."""
 
 _DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1), (0, 0, 0))
 _GONE = np.float32(1e6)  # m^2, added to a squared distance: puts what is not there 1 km away
+_SEEN = 12  # numbers in an observation
 _ALL = slice(None)
 
 
@@ -26,9 +29,10 @@ _ALL = slice(None)
 class DroneNavigation:
     """The task's state in ``E`` worlds and its rules, as array code.
 
-    Actions are seven velocity commands (:data:`ACTIONS`). An observation has 12 numbers, all within
-    [-1, 1]: the vector to the goal over ``max(distance, 1 m)``, the velocity over ``speed``, then
-    for the nearest drone and for the nearest obstacle the unit vector towards it times
+    Actions are seven velocity commands (:data:`ACTIONS`), or a velocity over ``speed`` where they
+    are continuous (longer ones are shortened to length 1). An observation has 12 numbers, all
+    within [-1, 1]: the vector to the goal over ``max(distance, 1 m)``, the velocity over ``speed``,
+    then for the nearest drone and for the nearest obstacle the unit vector towards it times
     ``clip(1 - gap / sensing_range, 0, 1)``. A step's reward is ``progress_reward`` times the
     metres won, minus ``step_penalty``, minus ``proximity_penalty * clip(1 - gap /
     proximity_range, 0, 1)``, plus ``goal_reward`` on arrival, minus ``collision_penalty`` on
@@ -69,13 +73,15 @@ class DroneNavigation:
         # What the last measurement found.
         self._distance: Array = np.zeros(shape, np.float32)
         self._gap: Array = np.zeros(shape, np.float32)
-        self._seen: Array = np.zeros((*shape, self.spec.observation_sizes[0]), np.float32)
+        self._seen: Array = np.zeros((*shape, _SEEN), np.float32)
+        self._measured: Bodies | None = None
         # The part of the joint state that an episode does not change.
         self._still: Array = np.zeros((num_envs, self.spec.state_size), np.float32)
         self._commands: Array = np.array(_DIRECTIONS, np.float32) * np.float32(config.speed)
-        self._mask: Array = np.ones((*shape, len(ACTIONS)), bool)
+        self._mask: Array = np.ones((*shape, self.spec.action_counts[0]), bool)
         self._mask.flags.writeable = False
         drone, sphere = config.drone_radius, config.obstacle_radius
+        self._speed = np.float32(config.speed)
         self._reach: Array = np.array([2 * drone, drone + sphere], np.float32)
         low, high = config.arena
         self._centre, self._half = (low + high) / 2, (high - low) / 2
@@ -84,7 +90,7 @@ class DroneNavigation:
         """Lays out episodes; see :func:`envs.tasks.drone_layout.lay_out`."""
         return lay_out(uniform, self._config)
 
-    def begin(self, rows: Array, layout: Array) -> Array:
+    def begin(self, rows: Array, layout: Array) -> Start:
         """Starts an episode in some worlds.
 
         Args:
@@ -92,7 +98,7 @@ class DroneNavigation:
             layout: ``(k, 2 A + M, 3)`` from :meth:`lay_out`.
 
         Returns:
-            ``(k, A, 3)`` where the drones start, m.
+            Where the drones start.
         """
         agents, spheres = self._config.drones, self._config.obstacles
         self._goals[rows] = layout[:, agents : 2 * agents]
@@ -106,39 +112,29 @@ class DroneNavigation:
         still[..., 6:9] = scaled[:, agents : 2 * agents]
         self._still[rows, : 11 * agents] = still.reshape(len(rows), -1)
         self._still[rows, 11 * agents :] = scaled[:, 2 * agents :].reshape(len(rows), -1)
-        return layout[:, :agents]
+        self._distance[rows] = _length(layout[:, agents : 2 * agents] - layout[:, :agents])
+        self._measured = None
+        return Start.resting(layout[:, :agents])
 
     def commands(self, actions: Array) -> Array:
-        """Turns ``(E, A)`` actions into ``(E, A, 3)`` velocities in m/s."""
+        """Turns actions into ``(E, A, 3)`` velocities in m/s."""
+        if self.spec.continuous:
+            return actions * (self._config.speed / np.maximum(_length(actions), 1))[..., None]
         return np.take(self._commands, actions, axis=0)
 
-    def measure(self, position: Array, rows: Array | slice = _ALL) -> None:
-        """Finds goals, gaps and neighbours of some worlds; positions are ``(E, A, 3)`` in m."""
-        config, here = self._config, position[rows]
-        self._things[rows, : config.drones] = here
-        way = self._goals[rows] - here
-        distance = _length(way)
-        self._distance[rows] = distance
-        seen = np.empty((*distance.shape, self._seen.shape[-1]), np.float32)
-        np.divide(way, np.maximum(distance, 1)[..., None], out=seen[..., :3])
-        offset = self._things[rows, None] - here[:, :, None]
-        square = _square(offset) + self._absent[rows]
-        gap, seen[..., 6:] = _nearest(offset, square, self._reach, config.sensing_range)
-        self._gap[rows] = gap
-        self._seen[rows] = seen
-
-    def judge(self, position: Array, steps: Array) -> tuple[Array, Array]:
+    def judge(self, bodies: Bodies, steps: Array) -> tuple[Array, Array]:
         """Rewards a step and finds who arrived and who touched something.
 
         Args:
-            position: ``(E, A, 3)`` where the step brought the drones, m.
+            bodies: Where the step brought the drones.
             steps: ``(E,)`` steps of each world's episode, this one included.
 
         Returns:
             Rewards ``(E, A)`` float32, and ``(E, A)`` bool whose episode ended.
         """
-        before = self._distance.copy()
-        self.measure(position)
+        before = self._distance
+        self._distance, self._gap, self._seen = self._look(bodies)
+        self._measured = bodies
         hit = self.alive & (self._gap < 0)
         arrived = self.alive & ~hit & (self._distance < self._config.goal_radius)
         rewards = self._reward(before, arrived, hit)
@@ -146,8 +142,23 @@ class DroneNavigation:
         if done.any():
             self.alive ^= done
             np.copyto(self._arrival, steps[:, None], where=arrived, casting="same_kind")
-            self._remove(hit, position)
+            self._remove(hit, bodies)
         return rewards, done
+
+    def _look(self, bodies: Bodies, rows: Array | slice = _ALL) -> tuple[Array, Array, Array]:
+        """Distances to goals ``(k, A)``, gaps ``(k, A)`` and what is seen of some worlds."""
+        agents, here = self._config.drones, bodies.position[rows]
+        self._things[rows, :agents] = here
+        way = self._goals[rows] - here
+        distance = _length(way)
+        seen = np.zeros((*distance.shape, _SEEN), np.float32)
+        np.divide(way, np.maximum(distance, 1)[..., None], out=seen[..., :3])
+        offset = self._things[rows, None] - here[:, :, None]
+        square = _square(offset) + self._absent[rows]
+        if bodies.heard is not None:
+            square[..., :agents] += ~bodies.heard[rows] * _GONE
+        gap, seen[..., 6:] = _nearest(offset, square, self._reach, self._config.sensing_range)
+        return distance, gap, seen
 
     def _reward(self, before: Array, arrived: Array, hit: Array) -> Array:
         config = self._config
@@ -158,26 +169,21 @@ class DroneNavigation:
         reward *= self.alive
         return reward.astype(np.float32, copy=False)
 
-    def _remove(self, hit: Array, position: Array) -> None:
+    def _remove(self, hit: Array, bodies: Bodies) -> None:
         self._crashed |= hit
         rows = np.flatnonzero(hit.any(1) & self.alive.any(1))  # where someone is left to see it
         if rows.size:
             self._absent[rows, :, : self._config.drones] += self._crashed[rows, None] * _GONE
-            self.measure(position, rows)
+            self._distance[rows], self._gap[rows], self._seen[rows] = self._look(bodies, rows)
 
-    def view(self, position: Array, velocity: Array, rows: Array | slice = _ALL) -> View:
-        """What the drones of some worlds see, as of the last :meth:`measure`.
-
-        Args:
-            position: ``(E, A, 3)`` m.
-            velocity: ``(E, A, 3)`` m/s.
-            rows: Which worlds.
-        """
-        alive, motion = self.alive[rows].copy(), velocity[rows] / np.float32(self._config.speed)
-        observations = self._seen[rows].copy()
+    def view(self, bodies: Bodies, rows: Array | slice = _ALL) -> View:
+        """What the drones of some worlds see of where they perceive the bodies to be."""
+        alive, motion = self.alive[rows].copy(), bodies.velocity[rows] / self._speed
+        judged = bodies is self._measured
+        observations = self._seen[rows].copy() if judged else self._look(bodies, rows)[2]
         observations[..., 3:6] = motion
         observations *= alive[..., None]
-        state = self._state(position[rows], motion, rows)
+        state = self._state(bodies.position[rows], motion, rows)
         return View(observations, state, alive, self._mask[rows])
 
     def _state(self, position: Array, motion: Array, rows: Array | slice) -> Array:
@@ -199,33 +205,45 @@ class DroneNavigation:
         found = np.stack([count == arrived.shape[1], self._crashed.any(1), time])
         return dict(zip(self.spec.outcomes, found.astype(np.float32), strict=True))
 
-    def scene(self, position: Array, steps: Array) -> Scene:
-        """A copy of what a spectator sees; positions ``(E, A, 3)`` in m, steps ``(E,)``."""
+    def solids(self) -> Solids:
+        """The obstacles of all worlds."""
+        first, last = self._config.drones, self._config.drones + self._config.obstacles
+        centres = self._things[:, first:last]
+        radii = np.full((*centres.shape[:2], 1), self._config.obstacle_radius, np.float32)
+        return Solids.of(len(centres), spheres=np.concatenate([centres, radii], -1))
+
+    def scene(self, bodies: Bodies, steps: Array) -> Scene:
+        """A copy of what a spectator sees; steps are ``(E,)``."""
         config, status = self._config, np.where(self.alive, FLYING, ARRIVED)
-        first = config.drones
         return Scene(
             time=steps * self._dt,
-            positions=position.copy(),
-            goals=self._goals.copy(),
-            obstacles=self._things[:, first : first + config.obstacles].copy(),
+            positions=bodies.position.copy(),
             status=np.where(self._crashed, CRASHED, status).astype(np.int8),
-            drone_radius=config.drone_radius,
-            obstacle_radius=config.obstacle_radius,
+            solids=self.solids(),
+            goals=self._goals.copy(),
+            radii=np.full(config.drones, config.drone_radius),
             goal_radius=config.goal_radius,
         )
 
 
+def make(config: DroneNavigationConfig, num_envs: int) -> World:
+    """Makes the world."""
+    return join(DroneNavigation(config, num_envs, config.dt), config, num_envs)
+
+
 def _spec(config: DroneNavigationConfig) -> WorldSpec:
-    agents = config.drones
+    agents, numbers = config.drones, config.actions == "continuous"
     return WorldSpec(
         name=config.id,
         agents=tuple(f"drone_{i}" for i in range(agents)),
-        observation_sizes=(12,) * agents,
-        action_counts=(len(ACTIONS),) * agents,
+        observation_sizes=(_SEEN,) * agents,
+        action_counts=(0 if numbers else len(ACTIONS),) * agents,
         state_size=11 * agents + 3 * config.obstacles,
         max_steps=config.max_steps,
         outcomes=("success", "collision", "time_to_goal"),
         arena=config.arena,
+        action_sizes=(3 if numbers else 0,) * agents,
+        kinds=("drone",) * agents,
     )
 
 

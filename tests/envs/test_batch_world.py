@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from envs.batch import BatchWorld
+from envs.bodies import Start
 from envs.registry import make
 from envs.scripted import straight
 from envs.tasks.drone_layout import DroneNavigationConfig
@@ -213,8 +214,16 @@ class _Spoiled:
     def velocity(self) -> np.ndarray:
         return self.inner.velocity
 
-    def place(self, rows: np.ndarray, position: np.ndarray) -> None:
-        self.inner.place(rows, position)
+    @property
+    def heading(self) -> np.ndarray:
+        return self.inner.heading
+
+    @property
+    def draws(self) -> int:
+        return self.inner.draws
+
+    def place(self, rows: np.ndarray, start: Start, uniform: np.ndarray) -> None:
+        self.inner.place(rows, start, uniform)
 
     def advance(self, command: np.ndarray, moving: np.ndarray) -> None:
         self.inner.advance(command, moving)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from envs.bodies import Bodies
 from envs.tasks.drone_layout import DroneNavigationConfig, lay_out
 from envs.tasks.drone_navigation import ACTIONS, DroneNavigation
 
@@ -21,12 +22,12 @@ def staged(
     config = DroneNavigationConfig(drones=len(positions), obstacles=len(spheres))
     task = DroneNavigation(config, 1, dt=0.1)
     task.begin(np.array([0]), np.array([[*positions, *goals, *spheres]], np.float32))
-    task.measure(at(positions))
     return task
 
 
-def at(positions: list[list[float]]) -> np.ndarray:
-    return np.array([positions], np.float32)
+def at(positions: list[list[float]], speed: float = 0.0) -> Bodies:
+    place = np.array([positions], np.float32)
+    return Bodies(place, np.full_like(place, speed), np.zeros(place.shape[:2], np.float32))
 
 
 def outcome(task: DroneNavigation) -> dict[str, float]:
@@ -46,7 +47,6 @@ def test_progress_is_paid_by_the_metre_less_the_step() -> None:
 
 def test_proximity_costs_linearly_below_half_a_metre() -> None:
     task = staged([[0, 0, 1], [0, 0.45, 1]], [[0, 0, 1.9]] * 2)
-    task.measure(at([[0, 0, 1], [0, 0.45, 1]]))
     rewards, _ = task.judge(at([[0, 0, 1], [0, 0.45, 1]]), STEPS)
     assert rewards[0] == pytest.approx([-0.02 - 0.5 * (1 - 0.25 / 0.5)] * 2, abs=1e-6)
 
@@ -98,7 +98,7 @@ def test_a_crashed_drone_is_gone() -> None:
     crash = at([[0, 0, 1], [2, 2, 1]])
     task = staged(FAR, GOALS, [[0, 0, 1]])
     task.judge(crash, STEPS)
-    view = task.view(crash, np.zeros_like(crash))
+    view = task.view(crash)
     assert view.alive.tolist() == [[False, True]]
     assert (view.observations[0, 0] == 0).all()
     _, done = task.judge(at([[0, 0, 1], [0.5, 0, 1]]), STEPS + 1)
@@ -109,12 +109,9 @@ def test_a_crashed_drone_is_gone() -> None:
 def test_a_drone_that_crashes_is_out_of_sight_at_once() -> None:
     crash = at([[0, 0, 1], [0.4, 0, 1]])
     task = staged(FAR, GOALS, [[-0.3, 0, 1]])
-    before = task.view(crash, np.zeros_like(crash)).observations[0, 1, 6:9]
-    task.measure(crash)
-    beside = task.view(crash, np.zeros_like(crash)).observations[0, 1, 6:9]
+    beside = task.view(crash).observations[0, 1, 6:9]
     task.judge(crash, STEPS)
-    after = task.view(crash, np.zeros_like(crash)).observations[0, 1, 6:9]
-    assert (before == 0).all()
+    after = task.view(crash).observations[0, 1, 6:9]
     assert beside == pytest.approx([-0.8, 0, 0])
     assert (after == 0).all()
 
@@ -136,9 +133,9 @@ def test_the_dead_are_not_rewarded() -> None:
 
 
 def test_observation_of_a_hand_made_scene() -> None:
-    here = at([[0, 0, 1], [0, 0.7, 1]])
+    here = at([[0, 0, 1], [0, 0.7, 1]], speed=0.5)
     task = staged([[0, 0, 1], [0, 0.7, 1]], [[2, 0, 1], [0.3, 0.7, 1.4]], [[-0.9, 0, 1]])
-    seen = task.view(here, np.full((1, 2, 3), 0.5, np.float32)).observations[0]
+    seen = task.view(here).observations[0]
     assert seen[0, :3] == pytest.approx([1, 0, 0])  # farther than a metre: the direction
     assert seen[1, :3] == pytest.approx([0.3, 0, 0.4])  # nearer: the vector itself
     assert seen[:, 3:6] == pytest.approx(0.5)
@@ -156,11 +153,11 @@ def test_nothing_is_seen_where_nothing_is() -> None:
     config = DroneNavigationConfig(drones=1, obstacles=0)
     task = DroneNavigation(config, 1, dt=0.1)
     start = task.begin(np.array([0]), task.lay_out(np.full((1, task.draws), 0.5)))
-    task.measure(start)
-    view = task.view(start, np.zeros_like(start))
+    here = at(start.position[0].tolist())
+    view = task.view(here)
     assert (view.observations[0, 0, 6:] == 0).all()
     assert view.state.shape == (1, 11)
-    rewards, done = task.judge(start, STEPS)
+    rewards, done = task.judge(here, STEPS)
     assert not done.any()
     assert rewards[0, 0] == pytest.approx(-0.02)
 
@@ -169,7 +166,7 @@ def test_state_tells_the_parked_from_the_crashed() -> None:
     task = staged([[1.65, 0, 1], [-1, 0, 1]], GOALS, [[-0.9, 0, 1]])
     here = at([[1.75, 0, 1], [-1, 0, 1]])
     task.judge(here, STEPS)
-    drones = task.view(here, np.zeros_like(here)).state[0, :22].reshape(2, 11)
+    drones = task.view(here).state[0, :22].reshape(2, 11)
     assert drones[:, 9:].tolist() == [[0, 0], [0, 1]]
     assert drones[0, :3] == pytest.approx([0.7, 0, -0.5])
     assert drones[0, 6:9] == pytest.approx([0.8, 0, -0.5])
@@ -184,6 +181,23 @@ def test_actions_are_the_six_directions_and_hover() -> None:
         sign, axis = name
         assert velocity["xyz".index(axis)] == (1 if sign == "+" else -1)
         assert np.abs(velocity).sum() == 1
+
+
+def test_numbers_command_a_velocity_no_faster_than_speed() -> None:
+    config = DroneNavigationConfig(drones=2, actions="continuous", speed=3.0)
+    task = DroneNavigation(config, 1, dt=0.1)
+    commands = task.commands(np.array([[[0.5, 0, 0], [1, 1, 1]]], np.float32))
+    assert commands[0, 0] == pytest.approx([1.5, 0, 0])
+    assert np.linalg.norm(commands[0, 1]) == pytest.approx(3.0)
+    assert task.spec.continuous
+
+
+def test_who_is_not_heard_is_not_seen() -> None:
+    task = staged(FAR, GOALS)
+    near = at([[0, 0, 1], [0.5, 0, 1]])
+    deaf = Bodies(near.position, near.velocity, near.heading, ~np.ones((1, 2, 2), bool))
+    assert (task.view(near).observations[0, 0, 6:9] != 0).any()
+    assert (task.view(deaf).observations[0, 0, 6:9] == 0).all()
 
 
 @pytest.mark.parametrize("drones", [1, 2, 3, 4, 6, 8, 12])

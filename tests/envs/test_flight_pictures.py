@@ -35,7 +35,7 @@ def test_one_copy_of_many_is_the_same_alone() -> None:
     assert (whole.positions == alone.positions).all()
     assert (whole.status == alone.status).all()
     assert (whole.goals == alone.goals).all()
-    assert (whole.obstacles == alone.obstacles).all()
+    assert (whole.solids.spheres == alone.solids.spheres).all()
 
 
 def test_a_gif_has_a_frame_for_every_moment_and_is_small(tmp_path: Path) -> None:

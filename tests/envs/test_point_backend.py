@@ -2,15 +2,17 @@ import numpy as np
 import pytest
 
 from envs.backends.point import PointBackend, PointConfig
+from envs.bodies import Start
 
 ARENA = np.array([[-2.5, -2.5, 0.5], [2.5, 2.5, 2.5]], np.float32)
 HERE = np.array([[[0, 0, 1.5], [1, 1, 1]]], np.float32)
+NONE = np.zeros((3, 0))
 MOVING = np.ones((1, 2), bool)
 
 
 def placed(**settings: float) -> PointBackend:
     backend = PointBackend(PointConfig(**settings), (1, 2), ARENA)
-    backend.place(np.array([0]), HERE)
+    backend.place(np.array([0]), Start.resting(HERE), NONE[:1])
     return backend
 
 
@@ -55,10 +57,10 @@ def test_who_does_not_move_stands_still() -> None:
 
 def test_placing_leaves_other_worlds_alone_and_stops_bodies() -> None:
     backend = PointBackend(PointConfig(), (3, 2), ARENA)
-    backend.place(np.arange(3), np.repeat(HERE, 3, 0))
+    backend.place(np.arange(3), Start.resting(np.repeat(HERE, 3, 0)), NONE)
     backend.advance(np.ones((3, 2, 3), np.float32), np.ones((3, 2), bool))
     before = backend.position.copy()
-    backend.place(np.array([1]), HERE)
+    backend.place(np.array([1]), Start.resting(HERE), NONE[:1])
     assert (backend.position[1] == HERE[0]).all()
     assert (backend.velocity[1] == 0).all()
     assert (backend.position[[0, 2]] == before[[0, 2]]).all()
