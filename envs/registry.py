@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Discriminator, Tag, field_validator
+from pydantic import Discriminator, Tag
 
 from envs.pettingzoo_source import PettingZooConfig
 from envs.section import WorldSection
@@ -40,38 +40,21 @@ ENVS: Mapping[str, Entry] = {
 }
 """The built-in worlds by name; PettingZoo knows them as ``qmarl/<name>_v0``."""
 
-
-class UnknownConfig(WorldSection):
-    """Takes what is no world's name, to refuse it in one sentence."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    id: Literal["unknown"]
-    """Never valid."""
-
-    @field_validator("id", mode="before")
-    @classmethod
-    def _refuse(cls, value: object) -> object:
-        raise ValueError(
-            f"got {value!r}; the nearest world is {nearest(str(value), ENVS)!r}, "
-            "and PettingZoo worlds are written 'module:factory'"
-        )
+_USUAL = "drone_navigation"
 
 
 def _kind(value: Any) -> str:
-    """Tells which section a value belongs to."""
+    """Tells which section a value belongs to; an unknown word is the nearest world, misspelt."""
     given = value.get("id") if isinstance(value, Mapping) else value
-    name = given.id if isinstance(given, WorldSection) else given
-    if name is None or name in ENVS:
-        return str(name or "drone_navigation")
-    foreign = isinstance(name, str) and (":" in name or "/" in name)
-    return "pettingzoo" if foreign else "unknown"
+    name = str(given.id if isinstance(given, WorldSection) else given)
+    if ":" in name or "/" in name:
+        return "pettingzoo"
+    return name if name in ENVS else nearest(name, ENVS) or _USUAL
 
 
 EnvConfig = Annotated[
     Annotated[DroneNavigationConfig, Tag("drone_navigation")]
-    | Annotated[PettingZooConfig, Tag("pettingzoo")]
-    | Annotated[UnknownConfig, Tag("unknown")],
+    | Annotated[PettingZooConfig, Tag("pettingzoo")],
     Discriminator(_kind),
 ]
 """The section ``env``: a built-in world, or any PettingZoo parallel environment."""

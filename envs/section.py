@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from qmarl.config import Misfits, Section
 
@@ -22,6 +22,18 @@ class WorldSection(Section):
     """Steps per round in each copy; the task's ``max_steps`` when left out, never fewer."""
     shards: Annotated[int, Field(ge=1)] = 1
     """Parts that the copies are collected in; part of the job, not of the machine."""
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        """Refuses another name where the class is of one world."""
+        own = cls.model_fields["id"].default
+        if not isinstance(own, str) or value == own:
+            return value
+        raise ValueError(
+            f"got {value!r}; the nearest world is {own!r}, "
+            "and PettingZoo worlds are written 'module:factory'"
+        )
 
     @model_validator(mode="after")
     def _shards_divide(self) -> Self:
