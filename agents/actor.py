@@ -1,4 +1,7 @@
-"""Actors: what turns observations into logits, as a quantum circuit or as its classical twin."""
+"""Actors: what turns observations into outputs, as a quantum circuit or as its classical twin.
+
+A head says what the outputs mean: the logits of choices, or the means of continuous actions.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ from qmarl.types import Array, Layout, Params
 if TYPE_CHECKING:
     import torch
 
+    from agents.heads import Head
+
 Precision = Literal["float32", "float64"]
 Act = Callable[[Array], Array]
-"""A policy with its parameters bound: observations ``(S, B, D)`` to logits ``(S, B, N)``."""
+"""A policy with its parameters bound: observations ``(S, B, D)`` to outputs ``(S, B, N)``."""
 
 
 class ActorConfig(Section):
@@ -35,10 +40,13 @@ class ActorConfig(Section):
     """How often a call is repeated, after growing pauses, when a device does not answer."""
     circuit: CircuitConfig = CircuitConfig()
     """The circuit; for ``mlp`` it fixes the parameter count to match."""
-    readout_spread: float = Field(1.5, ge=0)
-    """Standard deviation of the initial readout weights, times the root of their number."""
+    readout_spread: float | None = Field(None, ge=0)
+    """Standard deviation of the initial readout weights, times the root of their number; by default
+    1.5, and 0.15 where actions are continuous, so that the first means are near 0."""
     hidden: tuple[int, ...] | None = Field(None, strict=False)
     """Hidden widths of an ``mlp``; by default those of the twin of equal parameter count."""
+    log_std: float = Field(-0.5, ge=-5, le=2)
+    """First logarithm of the standard deviation of continuous actions; it is learned from there."""
     precision: Precision = "float32"
     """Floating-point type of acting and learning."""
     shots: int | None = Field(None, ge=1)
@@ -96,11 +104,16 @@ class Policy(Protocol):
 
 
 class Actor(Protocol):
-    """The learning half: parameters, and differentiable logits."""
+    """The learning half: parameters, and differentiable outputs."""
 
     @property
     def layout(self) -> Layout:
-        """Declaration of every parameter."""
+        """Declaration of every parameter, those of the head too."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """What the outputs mean."""
         ...
 
     @property
@@ -112,8 +125,8 @@ class Actor(Protocol):
         """Draws the parameters of one model."""
         ...
 
-    def logits(
+    def outputs(
         self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
     ) -> torch.Tensor:
-        """Logits ``(S, B, N)`` for observations ``(S, B, D)``, differentiable in ``params``."""
+        """Outputs ``(S, B, N)`` for observations ``(S, B, D)``, differentiable in ``params``."""
         ...

@@ -1,7 +1,8 @@
-"""The quantum actor: a circuit whose observables, linearly weighted, are a softmax policy's logits.
+"""The quantum actor: a circuit whose observables, linearly weighted, are what its head reads.
 
-The readout follows Jerbi et al. 2021 (arXiv 2103.05577): ``logits = <O> W + b`` with trainable
-weights ``W`` on the observables' expectation values.
+The readout follows Jerbi et al. 2021 (arXiv 2103.05577): ``outputs = <O> W + b`` with trainable
+weights ``W`` on the observables' expectation values. The outputs are the logits of choices, or the
+means of continuous actions, which the weights can scale beyond what an observable can reach.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.actor import ActorConfig
+from agents.heads import CATEGORICAL, LOG_STD, Head
 from qmarl.circuits import Circuit, Program, build_circuit
 from qmarl.circuits.builtin import circuit_layout, initial_weights
 from qmarl.circuits.noise import SILENT, NoiseConfig
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from agents.actor import Act, Policy
 
 READOUT = ("readout.weight", "readout.bias")
+BESIDE = (*READOUT, LOG_STD)
+"""Names of the parameters that are not the circuit's."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,13 @@ class ProgramPolicy:
     def bind(self, params: Params) -> Act:
         """Builds the circuits' unitaries once for these parameters."""
         weight, bias = (params[name].astype(self.precision) for name in READOUT)
-        angles = {name: array for name, array in params.items() if name not in READOUT}
+        angles = {name: array for name, array in params.items() if name not in BESIDE}
         circuit = self.program.bind(angles, np.dtype(self.precision))
 
         def act(observations: Array) -> Array:
             inputs = observations.astype(self.precision, copy=False)
-            logits: Array = circuit(inputs) @ weight + bias[..., None, :]
-            return logits
+            outputs: Array = circuit(inputs) @ weight + bias[..., None, :]
+            return outputs
 
         return act
 
@@ -74,7 +78,7 @@ class DevicePolicy:
         def act(observations: Array) -> Array:
             with torch.no_grad():
                 inputs = torch.as_tensor(observations).to(dtype)
-                return np.asarray(_logits(circuit, tensors, inputs).numpy())
+                return np.asarray(_outputs(circuit, tensors, inputs).numpy())
 
         return act
 
@@ -89,10 +93,11 @@ class CircuitActor:
     Attributes:
         config: The actor's section.
         n_observations: Numbers that the widest agent sees.
-        n_actions: Largest number of actions.
+        n_actions: Largest number of choices, or of numbers in a continuous action.
         program: The compiled circuit, ``None`` where a PennyLane device runs it.
         runner: What runs it under noise or with shots, ``None`` where all is exact.
         noise: Its noise.
+        head: What the outputs mean.
     """
 
     config: ActorConfig
@@ -101,6 +106,7 @@ class CircuitActor:
     program: Program | None
     runner: Runner | None = None
     noise: NoiseConfig = SILENT
+    head: Head = CATEGORICAL
 
     @property
     def circuit(self) -> Circuit:
@@ -109,13 +115,14 @@ class CircuitActor:
 
     @property
     def layout(self) -> Layout:
-        """The circuit's angles and scales, and the readout's weights and bias."""
+        """The circuit's angles and scales, the readout's weights and bias, what the head adds."""
         observables, actions = self._observables, self.n_actions
         readout = {
             "readout.weight": ParameterSpec((observables, actions), None, "readout"),
             "readout.bias": ParameterSpec((actions,), None, "readout"),
         }
-        return {**circuit_layout(self.config.circuit, self.n_observations), **readout}
+        circuit = circuit_layout(self.config.circuit, self.n_observations)
+        return {**circuit, **readout, **self.head.layout}
 
     @property
     def _observables(self) -> int:
@@ -132,16 +139,17 @@ class CircuitActor:
         """The circuit's own initial angles and scales, and normal readout weights."""
         params = initial_weights(self.config.circuit, self.n_observations, rng)
         observables = self._observables
-        spread = self.config.readout_spread / np.sqrt(observables)
+        given = self.config.readout_spread
+        spread = (self.head.usual_spread if given is None else given) / np.sqrt(observables)
         params["readout.weight"] = rng.normal(0.0, spread, (observables, self.n_actions))
         params["readout.bias"] = np.zeros(self.n_actions)
-        return params
+        return {**params, **self.head.initial()}
 
-    def logits(
+    def outputs(
         self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
     ) -> torch.Tensor:
-        """Logits ``(S, B, N)`` for observations ``(S, B, D)``."""
-        return _logits(self.runner or self.program or self.circuit, params, observations)
+        """Outputs ``(S, B, N)`` for observations ``(S, B, D)``."""
+        return _outputs(self.runner or self.program or self.circuit, params, observations)
 
     @property
     def measurement(self) -> dict[str, Any]:
@@ -158,9 +166,20 @@ class CircuitActor:
 
 
 def circuit_actor(
-    config: ActorConfig, n_observations: int, n_actions: int, noise: NoiseConfig = SILENT
+    config: ActorConfig,
+    n_observations: int,
+    n_actions: int,
+    noise: NoiseConfig = SILENT,
+    head: Head = CATEGORICAL,
 ) -> CircuitActor:
     """Compiles the circuit that ``config`` describes and makes its actor.
+
+    Args:
+        config: The actor's section.
+        n_observations: Numbers that the widest agent sees.
+        n_actions: Largest number of choices, or of numbers in a continuous action.
+        noise: Noise of the circuit.
+        head: What the outputs mean.
 
     Raises:
         ConfigurationError: The inputs do not fit on the qubits, there is no such device, or noise
@@ -169,7 +188,7 @@ def circuit_actor(
     circuit = _circuit_of(config, n_observations)
     sampling, program = config.sampling, circuit.program
     if noise.silent and sampling.gradient == "adjoint":
-        return CircuitActor(config, n_observations, n_actions, program)
+        return CircuitActor(config, n_observations, n_actions, program, head=head)
     if program is None:
         raise ConfigurationError(
             f"noise and shots act on the backend 'program'; the circuit runs on '{circuit.path}' "
@@ -177,17 +196,17 @@ def circuit_actor(
         )
     runner = make_runner(program, noise, sampling)
     assert not isinstance(runner, Program)
-    return CircuitActor(config, n_observations, n_actions, program, runner, noise)
+    return CircuitActor(config, n_observations, n_actions, program, runner, noise, head)
 
 
-def _logits(
+def _outputs(
     circuit: Circuit | Program | Runner,
     params: Mapping[str, torch.Tensor],
     observations: torch.Tensor,
 ) -> torch.Tensor:
     import torch
 
-    weights = {name: tensor for name, tensor in params.items() if name not in READOUT}
+    weights = {name: tensor for name, tensor in params.items() if name not in BESIDE}
     weight, bias = (params[name] for name in READOUT)
     if isinstance(circuit, Program):
         from qmarl.circuits.torch_function import run_program

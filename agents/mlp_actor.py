@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agents.heads import CATEGORICAL, Head
 from agents.networks import mlp_forward, mlp_forward_torch, mlp_initial, mlp_layout
 from qmarl.types import Array, Layout, Params
 
@@ -35,20 +36,22 @@ class MLPPolicy:
 
 @dataclass(frozen=True)
 class MLPActor:
-    """A perceptron with tanh between its layers, from observations to logits.
+    """A perceptron with tanh between its layers, from observations to what its head reads.
 
     Attributes:
-        sizes: Widths from observations to actions.
+        sizes: Widths from observations to outputs.
         precision: ``float32`` or ``float64``.
+        head: What the outputs mean.
     """
 
     sizes: tuple[int, ...]
     precision: str
+    head: Head = CATEGORICAL
 
     @property
     def layout(self) -> Layout:
-        """Weights ``w0, b0, w1, ...``."""
-        return mlp_layout(self.sizes)
+        """Weights ``w0, b0, w1, ...``, and what the head adds."""
+        return {**mlp_layout(self.sizes), **self.head.layout}
 
     @property
     def policy(self) -> Policy:
@@ -56,11 +59,11 @@ class MLPActor:
         return MLPPolicy(self.precision)
 
     def initial(self, rng: np.random.Generator) -> Params:
-        """Glorot weights with a small last layer, so that the first policy is near uniform."""
-        return mlp_initial(self.sizes, rng, last_gain=0.1)
+        """Glorot weights with a small last layer: near uniform choices, or means near 0."""
+        return {**mlp_initial(self.sizes, rng, last_gain=0.1), **self.head.initial()}
 
-    def logits(
+    def outputs(
         self, params: Mapping[str, torch.Tensor], observations: torch.Tensor
     ) -> torch.Tensor:
-        """Logits ``(S, B, N)`` for observations ``(S, B, D)``."""
+        """Outputs ``(S, B, N)`` for observations ``(S, B, D)``."""
         return mlp_forward_torch(params, observations)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -52,13 +52,14 @@ def mlp_forward(params: Params, inputs: Array) -> Array:
     """Evaluates a stack of perceptrons in NumPy.
 
     Args:
-        params: Arrays with a leading stack axis, ``w0`` of ``(S, inputs, width)`` and so on.
+        params: Arrays with a leading stack axis, ``w0`` of ``(S, inputs, width)`` and so on;
+            names that are not of the perceptron do not matter.
         inputs: ``(S, B, inputs)``.
 
     Returns:
         ``(S, B, outputs)``.
     """
-    depth = len(params) // 2
+    depth = _depth(params)
     for layer in range(depth):
         inputs = inputs @ params[f"w{layer}"] + params[f"b{layer}"][..., None, :]
         if layer < depth - 1:
@@ -70,12 +71,16 @@ def mlp_forward_torch(params: Mapping[str, torch.Tensor], inputs: torch.Tensor) 
     """Does what :func:`mlp_forward` does, in torch and differentiably."""
     import torch
 
-    depth = len(params) // 2
+    depth = _depth(params)
     for layer in range(depth):
         inputs = torch.baddbmm(params[f"b{layer}"].unsqueeze(-2), inputs, params[f"w{layer}"])
         if layer < depth - 1:
             inputs = inputs.tanh()
     return inputs
+
+
+def _depth(params: Iterable[str]) -> int:
+    return sum(name.startswith("w") for name in params)
 
 
 def parameter_count(layout: Mapping[str, ParameterSpec]) -> int:

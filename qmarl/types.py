@@ -15,8 +15,9 @@ Array = npt.NDArray[Any]
 Params = dict[str, Array]
 """Named parameters of one model, or of a stack of models with a leading axis."""
 
-Role = Literal["angles", "scales", "readout", "weights"]
-"""A parameter's group in the optimiser; ``weights`` are those of classical networks."""
+Role = Literal["angles", "scales", "readout", "weights", "log_std"]
+"""A parameter's group in the optimiser; ``weights`` are those of classical networks, ``log_std``
+sets the deviations of continuous actions."""
 
 
 class ParameterSpec(NamedTuple):
@@ -47,19 +48,22 @@ Layout = Mapping[str, ParameterSpec]
 class Trajectory:
     """What a team lived through in ``T`` steps of ``E`` worlds with ``A`` agents.
 
-    Observations are padded to the widest agent's ``D`` and actions to the largest count ``N``;
-    surplus actions are masked out. A step where ``alive`` is false carries nothing to learn from.
+    Observations are padded to the widest agent's ``D``, choices to the largest count ``N``, and
+    continuous actions to the most numbers ``N``; what is surplus is masked out. A step where
+    ``alive`` is false carries nothing to learn from.
 
     Attributes:
         observations: ``(T, E, A, D)`` float32, seen before acting.
         state: ``(T, E, S)`` float32, the joint state for central critics (``S`` may be 0).
-        actions: ``(T, E, A)`` int64.
+        actions: ``(T, E, A)`` int64 choices, or ``(T, E, A, N)`` float32 as they were drawn, before
+            the world was given them clipped to [-1, 1].
         log_probs: ``(T, E, A)`` float32, of the actions when they were drawn.
         rewards: ``(T, E, A)`` float32.
         terminated: ``(T, E, A)`` bool, the agent's episode ended in the world: value 0 follows.
         truncated: ``(T, E, A)`` bool, it was cut: the value of what came next is bootstrapped.
         alive: ``(T, E, A)`` bool, the agent acted in this step.
-        action_mask: ``(T, E, A, N)`` bool, the actions that were allowed.
+        action_mask: ``(T, E, A, N)`` bool, the choices that were allowed, or the numbers that each
+            agent's continuous action has.
         cut_steps: ``(K,)`` int64, steps ``t`` of the cuts (truncations and the rollout's end).
         cut_envs: ``(K,)`` int64, world of each cut.
         cut_observations: ``(K, A, D)`` float32, what would have been seen next.
@@ -82,6 +86,11 @@ class Trajectory:
     cut_observations: Array
     cut_state: Array
     episodes: dict[str, Array]
+
+    @property
+    def continuous(self) -> bool:
+        """Whether actions are numbers rather than choices."""
+        return self.actions.ndim == self.action_mask.ndim
 
     @property
     def env_steps(self) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.heads import gumbel
 from envs.registry import EnvConfig, make
 from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
@@ -39,7 +38,7 @@ def play(
         sites: Who flies: one team, or one for each fleet; they share the worlds out evenly.
         episodes: Number of worlds.
         seed: Seed of the held-out worlds; training never uses the same streams.
-        greedy: Whether the likeliest action is taken.
+        greedy: Whether the likeliest action is taken: of numbers, their means.
 
     Returns:
         Per episode, in the worlds' order: ``return``, ``length`` and the world's outcomes.
@@ -65,9 +64,7 @@ def _play_site(
     try:
         view = world.reset(held_out(seed), first_env)
         for _ in range(world.spec.max_steps):
-            logits = team.logits(view)
-            noise = 0.0 if greedy else gumbel(rng, logits.shape)
-            step = world.step((logits + noise).argmax(-1))
+            step = world.step(team.act(view, None if greedy else rng))
             view = step.view
             tally.add(step)
             if not tally.open.any():

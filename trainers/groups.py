@@ -32,8 +32,10 @@ class Group:
         learner: How they learn.
         stacks: Number of actors that learn, one for each agent or one for all.
         critics: Number of critics: one for each actor, or a central one.
-        shape: Numbers that the widest agent sees, and the largest number of actions.
+        shape: Numbers that the widest agent sees, and the largest number of choices or of numbers
+            in an action.
         clients: Name of the federation's client behind each place of the stack.
+        sizes: Numbers in each agent's continuous action; empty where actions are choices.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Group:
     critics: int
     shape: tuple[int, int]
     clients: tuple[str, ...]
+    sizes: tuple[int, ...] = ()
 
     def per_fleet(self, fleets: int) -> Group:
         """The same group with one model for each of ``fleets`` sites."""
@@ -51,9 +54,14 @@ class Group:
         return replace(self, stacks=fleets, critics=fleets, clients=names)
 
     @property
+    def continuous(self) -> bool:
+        """Whether actions are numbers rather than choices."""
+        return bool(self.sizes)
+
+    @property
     def seat(self) -> Seat:
         """The acting half of the group."""
-        return Seat(self.members, self.learner.actor.policy, *self.shape)
+        return Seat(self.members, self.learner.actor.policy, *self.shape, self.sizes)
 
 
 def assign(patterns: Mapping[str, str], agents: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -117,9 +125,10 @@ def make_groups(
     groups = {}
     for name, members in assign(patterns, spec.agents).items():
         observations = max(spec.observation_sizes[i] for i in members)
-        actions = max(spec.action_counts[i] for i in members)
+        sizes = tuple(spec.action_sizes[i] for i in members) if spec.continuous else ()
+        actions = max(sizes or [spec.action_counts[i] for i in members])
         learner = Learner(
-            make_actor(actor, observations, actions, noise),
+            make_actor(actor, observations, actions, noise, spec.continuous),
             make_critic(critic, observations, spec.state_size),
             algorithm,
             actor.precision,
@@ -135,6 +144,7 @@ def make_groups(
             critics=1 if critic.kind == "central" else len(clients),
             shape=(observations, actions),
             clients=clients,
+            sizes=sizes,
         )
     return groups
 

@@ -37,7 +37,7 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
             "parameters": parameter_count(actor.layout),
             "by_role": by_role(actor.layout),
         },
-        "twin": _twin(config, inputs, actions),
+        "twin": _twin(config, group),
         "critic": {
             "kind": "central" if learner.critic.central else "local",
             "sizes": list(learner.critic.sizes),
@@ -45,6 +45,7 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
         },
         "inputs": inputs,
         "actions": actions,
+        "continuous": group.continuous,
     }
     if isinstance(actor, CircuitActor):
         described["measurement"] = actor.measurement
@@ -52,11 +53,12 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
     return described
 
 
-def _twin(config: ActorConfig, inputs: int, actions: int) -> dict[str, Any] | None:
+def _twin(config: ActorConfig, group: Group) -> dict[str, Any] | None:
     if config.kind == "mlp" and config.hidden is not None:
         return None  # widths of one's own match no circuit; none need even fit this world
     kind = "mlp" if config.kind == "vqc" else "vqc"
-    return {"kind": kind, "parameters": twin_parameter_count(config, inputs, actions)}
+    count = twin_parameter_count(config, *group.shape, group.continuous)
+    return {"kind": kind, "parameters": count}
 
 
 def headline(config: ExperimentConfig, model: Mapping[str, Any]) -> dict[str, str]:

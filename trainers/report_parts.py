@@ -28,6 +28,7 @@ ROLES = {
     "scales": "input scalings",
     "readout": "readout weights",
     "weights": "network weights",
+    "log_std": "action deviations",
 }
 """What the parameters of each role are called."""
 

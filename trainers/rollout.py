@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import TypeAdapter
 
-from agents.heads import MASKED, gumbel, log_prob, masked
+from agents.heads import LOG_STD
+from agents.samplers import CategoricalSampler, GaussianSampler, Sampler
 from envs.registry import EnvConfig, make
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Array, Params, Trajectory
@@ -31,13 +32,15 @@ class Seat:
         members: Indices of the group's agents.
         policy: The acting half of its actor.
         inputs: Numbers that its widest agent sees; the rest of an observation is padding.
-        actions: Largest number of actions of its agents.
+        actions: Largest number of choices of its agents, or of numbers in their actions.
+        sizes: Numbers in each member's continuous action; empty where actions are choices.
     """
 
     members: tuple[int, ...]
     policy: Policy
     inputs: int
     actions: int
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,14 @@ def collect(shard: Shard, params: Mapping[str, Params]) -> Trajectory:
     team = Team(shard.seats, params)
     view = world.reset(seed_for(shard.seed, "env", shard.clock_round), shard.first_env)
     rng = stream(shard.seed, "act", shard.clock_round, shard.first_env)
-    shape = (shard.steps, *view.action_mask.shape)
-    recorder = _Recorder(shape, view)
-    noise = gumbel(rng, shape)
+    shape = (shard.steps, *view.alive.shape, team.width)
+    recorder = _Recorder(shape, view, team.sampler)
+    noise = team.sampler.noise(rng, shape)
     for t in range(shard.steps):
-        logits = team.logits(view)
-        actions = (logits + noise[t]).argmax(-1)
-        recorder.before(t, view, logits, actions)
-        step = world.step(actions)
+        outputs = team.outputs(view)
+        actions = team.sampler.draw(outputs, noise[t])
+        recorder.before(t, view, outputs, actions)
+        step = world.step(team.sampler.performed(actions))
         recorder.after(t, step)
         view = step.view
     return recorder.trajectory(view)
@@ -93,19 +96,52 @@ class Team:
     Args:
         seats: The groups by name.
         params: Their actors' parameters.
+
+    Attributes:
+        sampler: How outputs become actions.
+        width: Outputs ``N`` of the agent with the most.
     """
 
     def __init__(self, seats: Mapping[str, Seat], params: Mapping[str, Params]) -> None:
         self._groups = [_Bound.of(seat, params[name]) for name, seat in seats.items()]
+        self.sampler = _sampler(seats, params)
+        self.width = max(seat.actions for seat in seats.values())
 
-    def logits(self, view: View) -> Array:
-        """Logits ``(E, A, N)`` of all agents for what they see; forbidden actions are masked."""
-        logits = np.full(view.action_mask.shape, MASKED)
+    def act(self, view: View, rng: np.random.Generator | None = None) -> Array:
+        """What all agents do: ``(E, A)`` choices, or ``(E, A, N)`` numbers in [-1, 1].
+
+        Args:
+            view: What they see.
+            rng: Draws from the policies; without it the likeliest actions are taken.
+        """
+        outputs = self.outputs(view)
+        if rng is None:
+            return self.sampler.performed(self.sampler.mode(outputs))
+        noise = self.sampler.noise(rng, outputs.shape)
+        return self.sampler.performed(self.sampler.draw(outputs, noise))
+
+    def outputs(self, view: View) -> Array:
+        """Outputs ``(E, A, N)`` of all agents for what they see; those without effect are blank."""
+        outputs = np.full((*view.alive.shape, self.width), self.sampler.blank)
         for group in self._groups:
             seat = group.seat
             seen = view.observations[:, seat.members, : seat.inputs]
-            logits[:, seat.members, : seat.actions] = group.logits(seen)
-        return masked(logits, view.action_mask)
+            outputs[:, seat.members, : seat.actions] = group.outputs(seen)
+        return self.sampler.masked(outputs, view.action_mask)
+
+
+def _sampler(seats: Mapping[str, Seat], params: Mapping[str, Params]) -> Sampler:
+    """All agents of a world are of one kind: they choose, or they give numbers."""
+    if not any(seat.sizes for seat in seats.values()):
+        return CategoricalSampler()
+    agents = sum(len(seat.members) for seat in seats.values())
+    shape = (agents, max(seat.actions for seat in seats.values()))
+    log_std, counts = np.zeros(shape), np.zeros(shape, bool)
+    for name, seat in seats.items():
+        log_std[seat.members, : seat.actions] = params[name][LOG_STD]
+        sizes = np.array(seat.sizes)[:, None]
+        counts[seat.members, : seat.actions] = np.arange(seat.actions) < sizes
+    return GaussianSampler(log_std, counts)
 
 
 @dataclass(frozen=True)
@@ -120,8 +156,8 @@ class _Bound:
     def of(cls, seat: Seat, params: Params) -> _Bound:
         return cls(seat, seat.policy.bind(params), len(next(iter(params.values()))))
 
-    def logits(self, seen: Array) -> Array:
-        """Logits ``(E, a, n)`` of the group's ``a`` agents for what they see ``(E, a, d)``."""
+    def outputs(self, seen: Array) -> Array:
+        """Outputs ``(E, a, n)`` of the group's ``a`` agents for what they see ``(E, a, d)``."""
         envs, agents, inputs = seen.shape
         if self.stacks == 1:  # one model for all: agents are more worlds to it
             return self.act(seen.reshape(1, -1, inputs)).reshape(envs, agents, -1)
@@ -131,13 +167,14 @@ class _Bound:
 class _Recorder:
     """Fills a trajectory step by step, and keeps the episodes' scores."""
 
-    def __init__(self, shape: tuple[int, ...], view: View) -> None:
+    def __init__(self, shape: tuple[int, ...], view: View, sampler: Sampler) -> None:
+        self._sampler = sampler
         steps, envs, agents, _ = shape
         self._observations = np.empty((steps, *view.observations.shape), np.float32)
         self._state = np.empty((steps, *view.state.shape), np.float32)
         self._mask = np.empty(shape, bool)
-        self._logits = np.empty(shape, np.float64)
-        self._actions = np.empty(shape[:3], np.int64)
+        self._outputs = np.empty(shape, np.float64)
+        self._actions: list[Array] = []
         self._rewards = np.empty(shape[:3], np.float32)
         self._alive, self._terminated, self._truncated = np.empty((3, *shape[:3]), bool)
         self._cuts: list[tuple[int, Array, Array, Array]] = []
@@ -145,11 +182,12 @@ class _Recorder:
         self._lengths = np.zeros(envs, np.int64)
         self._episodes: list[dict[str, Array]] = []
 
-    def before(self, t: int, view: View, logits: Array, actions: Array) -> None:
+    def before(self, t: int, view: View, outputs: Array, actions: Array) -> None:
         """Keeps what was seen and done."""
         self._observations[t], self._state[t] = view.observations, view.state
-        self._mask[t], self._alive[t] = view.action_mask, view.alive
-        self._logits[t], self._actions[t] = logits, actions
+        self._mask[t], self._alive[t] = self._sampler.allowed(view.action_mask), view.alive
+        self._outputs[t] = outputs
+        self._actions.append(actions)
 
     def after(self, t: int, step: Step) -> None:
         """Keeps what came of it."""
@@ -179,11 +217,12 @@ class _Recorder:
         if cut.any():
             self._cut(last, np.flatnonzero(cut.any(1)), view)
         steps, envs, observations, state = _joined(self._cuts, view)
+        actions = np.stack(self._actions)
         return Trajectory(
             observations=self._observations,
             state=self._state,
-            actions=self._actions,
-            log_probs=log_prob(self._logits, self._actions).astype(np.float32),
+            actions=actions,
+            log_probs=self._sampler.log_prob(self._outputs, actions).astype(np.float32),
             rewards=self._rewards,
             terminated=self._terminated,
             truncated=self._truncated,

@@ -35,7 +35,7 @@ class Lesson:
         params: Parameters ``(S, ...)``.
         moments: The optimiser's moments.
         members: Indices of the group's agents.
-        shape: Numbers that they see and actions that they have.
+        shape: Numbers that they see, and choices or numbers in an action that they have.
         seeds: One seed of minibatch order for each learner.
         progress: Share of the training that is done.
     """

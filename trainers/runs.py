@@ -9,9 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from agents.heads import gumbel
 from envs.flight import record
 from envs.registry import make
 from qmarl import checkpoint as checkpoints
@@ -242,9 +239,7 @@ def _fly(
     rng = stream(seed, "flight")
 
     def policy(view: View) -> Array:
-        logits = team.logits(view)
-        noise = 0.0 if greedy else gumbel(rng, logits.shape)
-        return np.asarray((logits + noise).argmax(-1))
+        return team.act(view, None if greedy else rng)
 
     flight = record(world, policy, held_out(seed))
     return save_gif(flight, directory.media / "flight.gif", title=config.name)

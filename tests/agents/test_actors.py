@@ -39,7 +39,7 @@ def test_acting_and_learning_halves_agree(kind):
     params, seen = drawn(actor), observations()
     acted = actor.policy.bind(params)(seen)
     tensors = {name: torch.as_tensor(array) for name, array in params.items()}
-    learned = actor.logits(tensors, torch.as_tensor(seen))
+    learned = actor.outputs(tensors, torch.as_tensor(seen))
     assert acted.shape == (2, 5, 7)
     np.testing.assert_allclose(acted, learned.numpy(), atol=1e-12)
     assert {name: array.shape[1:] for name, array in params.items()} == {
@@ -54,7 +54,7 @@ def test_the_program_equals_the_pennylane_device_in_logits_and_gradients():
         params = {
             name: torch.as_tensor(array).requires_grad_() for name, array in drawn(actor).items()
         }
-        logits = actor.logits(params, torch.as_tensor(observations()))
+        logits = actor.outputs(params, torch.as_tensor(observations()))
         logits.square().mean().backward()
         acted = actor.policy.bind(drawn(actor))(observations())
         gradients = {name: tensor.grad.numpy() for name, tensor in params.items()}
@@ -93,7 +93,7 @@ def test_a_worker_acts_and_learns_with_a_quantum_actor_without_pennylane(tmp_pat
         "assert 'torch' not in sys.modules\n"
         "import torch\n"
         "params = {n: torch.as_tensor(a).requires_grad_() for n, a in params.items()}\n"
-        "actor.logits(params, torch.ones(2, 3, 12, dtype=torch.float64)).sum().backward()\n"
+        "actor.outputs(params, torch.ones(2, 3, 12, dtype=torch.float64)).sum().backward()\n"
         "assert params['angles'].grad.abs().sum() > 0\n"
         "assert 'pennylane' not in sys.modules\n"
     )

@@ -29,7 +29,7 @@ def seen_and_params(actor):
 def learned(actor):
     seen, params = seen_and_params(actor)
     tensors = {name: torch.as_tensor(array).requires_grad_() for name, array in params.items()}
-    logits = actor.logits(tensors, torch.as_tensor(seen))
+    logits = actor.outputs(tensors, torch.as_tensor(seen))
     logits.square().mean().backward()
     return [logits.detach().numpy(), *(tensor.grad.numpy() for tensor in tensors.values())]
 

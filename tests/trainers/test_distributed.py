@@ -1,12 +1,15 @@
 import os
 import signal
 import time
+from contextlib import closing
 
+import numpy as np
 import pytest
 import ray
 from test_runs import MODES, digest
 
 from qmarl.errors import RunError, UnreachableError
+from trainers.build import build, make_rounds
 from trainers.distributed import (
     ExecutorConfig,
     InlineExecutor,
@@ -40,6 +43,20 @@ def test_ray_gives_the_bits_of_inline(small, train, cluster, mode, kind, workers
     overrides = (*MODES[mode], f"actor.kind={kind}")
     ray_overrides = ("executor.kind=ray", f"executor.workers={workers}")
     assert digest(train(small(*overrides, *ray_overrides))) == digest(train(small(*overrides)))
+
+
+def test_ray_gives_the_bits_of_inline_with_continuous_actions(small, cluster):
+    results = []
+    for overrides in ((), ("executor.kind=ray", "executor.workers=2")):
+        parts = build(small("env.actions=continuous", *overrides))
+        with closing(make_executor(parts.config.executor)) as executor:
+            rounds = make_rounds(parts, executor)
+            results.append(rounds.play(parts.start.params, parts.start.moments, 0, 0.0))
+    inline, ray_made = (outcome.learned["all"] for outcome in results)
+    assert inline.metrics == ray_made.metrics
+    for name, array in inline.params.items():
+        np.testing.assert_array_equal(array, ray_made.params[name])
+    assert (inline.params["actor.log_std"] != -0.5).all()
 
 
 def test_results_come_back_in_the_jobs_order(cluster):

@@ -134,7 +134,7 @@ def test_the_policy_loss_is_the_clipped_surrogate_computed_by_hand():
     )
     actor = {n[6:]: torch.as_tensor(a) for n, a in params.items() if n.startswith("actor.")}
     flat = torch.as_tensor(share.observations.reshape(1, -1, 6)[:, :5].astype(np.float64))
-    probabilities = torch.softmax(one.actor.logits(actor, flat)[0], -1).numpy()
+    probabilities = torch.softmax(one.actor.outputs(actor, flat)[0], -1).numpy()
     chosen = probabilities[np.arange(5), share.actions.reshape(-1)[:5]]
     ratio = chosen / np.exp(share.log_probs.reshape(-1)[:5].astype(np.float64))
     advantage = under_way._advantages.numpy()[:5]

@@ -84,7 +84,7 @@ def test_groups_with_different_numbers_of_actions_sit_at_one_table():
     team = Team(seats, {"a": stacked(wide, 2), "b": stacked(narrow, 1)})
     everything = np.ones((3, 3, 4), bool)
     seen = np.ones((3, 3, 6), np.float32)
-    logits = team.logits(View(seen, np.zeros((3, 0)), np.ones((3, 3), bool), everything))
+    logits = team.outputs(View(seen, np.zeros((3, 0)), np.ones((3, 3), bool), everything))
     assert logits.shape == (3, 3, 4)
     assert (logits[:, 1, 2:] < -1e8).all()
     assert (logits[:, [0, 2]] > -1e8).all()

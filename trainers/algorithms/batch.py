@@ -19,13 +19,14 @@ class Experience:
     Attributes:
         observations: ``(S, T, M, D)``.
         critic_inputs: ``(S, T, M, D or D + state)``.
-        actions: ``(S, T, M)``.
+        actions: ``(S, T, M)``, or ``(S, T, M, N)`` where they are continuous.
         log_probs: ``(S, T, M)``.
         rewards: ``(S, T, M)``.
         terminated: ``(S, T, M)`` bool.
         truncated: ``(S, T, M)`` bool.
         alive: ``(S, T, M)`` bool.
-        action_mask: ``(S, T, M, N)`` bool, or ``None`` when every action was always allowed.
+        action_mask: ``(S, T, M, N)`` bool, choices that were allowed or numbers that an action has;
+            ``None`` when all were and have.
         cut_steps: ``(K,)`` steps of the cuts.
         cut_streams: ``(S, K, m)`` streams that each cut concerns (``m`` agents of a world).
         cut_inputs: ``(S, K, m, D or D + state)`` critic inputs that follow the cuts.
@@ -59,8 +60,8 @@ def experience(
         members: Indices of the group's agents.
         stacks: Number ``S`` of learners, which divides the number of members.
         sees_state: Whether the critic's inputs include the joint state.
-        shape: Numbers that the group's widest agent sees and its largest number of actions, where
-            the team's are larger; the rest is padding.
+        shape: Numbers that the group's widest agent sees, and its largest number of choices or of
+            numbers in an action, where the team's are larger; the rest is padding.
     """
     agents = np.asarray(members)
     inputs, actions = shape or (None, None)
@@ -69,6 +70,7 @@ def experience(
         trajectory.observations[..., :inputs],
         trajectory.cut_observations[..., :inputs],
     )
+    acted = trajectory.actions[..., :actions] if trajectory.continuous else trajectory.actions
 
     def deal(array: Array) -> Array:
         return _deal(array[:, :, agents], stacks)
@@ -79,7 +81,7 @@ def experience(
     return Experience(
         observations=observations,
         critic_inputs=judged,
-        actions=deal(trajectory.actions),
+        actions=deal(acted),
         log_probs=deal(trajectory.log_probs),
         rewards=deal(trajectory.rewards),
         terminated=deal(trajectory.terminated),

@@ -28,6 +28,8 @@ class LearningRates(Section):
     """Weights on a circuit's observables."""
     weights: float = Field(0.005, gt=0, le=1e30)
     """Weights of a classical actor."""
+    log_std: float = Field(0.005, gt=0, le=1e30)
+    """Logarithms of the standard deviations of continuous actions."""
     critic: float = Field(0.001, gt=0, le=1e30)
     """Weights of the critic."""
 
@@ -43,6 +45,8 @@ class GradientNorms(Section):
     """Weights on a circuit's observables."""
     weights: float = Field(1.0, gt=0)
     """Weights of a classical actor."""
+    log_std: float = Field(1.0, gt=0)
+    """Logarithms of the standard deviations of continuous actions."""
     critic: float = Field(5.0, gt=0)
     """Weights of the critic."""
 

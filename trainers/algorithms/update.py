@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainers.algorithms.batch import Experience
 
 METRICS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
-ACTOR_ROLES: tuple[Role, ...] = ("angles", "scales", "readout", "weights")
+ACTOR_ROLES: tuple[Role, ...] = ("angles", "scales", "readout", "weights", "log_std")
 
 
 class Update:
@@ -70,7 +70,7 @@ class Update:
             if experience.critic_inputs is experience.observations
             else flat(experience.critic_inputs)
         )
-        self._actions = _tensor(experience.actions).reshape(count)
+        self._actions = _tensor(experience.actions).flatten(0, 2)
         self._log_probs = flat(experience.log_probs)[:, 0]
         self._advantages = flat(advantages)[:, 0]
         self._returns = flat(returns)[:, 0]
@@ -121,13 +121,12 @@ class Update:
         import torch
 
         views = self._actor.packing.views(self._actor.rows)
-        logits = self._learner.actor.logits(views, self._observations[index])
-        if self._forbidden is not None:
-            logits = logits.masked_fill(self._forbidden[index], -1e9)
-        log_probs = torch.log_softmax(logits, -1)
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
-        chosen = log_probs.gather(-1, self._actions[index].unsqueeze(-1)).squeeze(-1)
-        log_ratio = chosen - self._log_probs[index]
+        outputs = self._learner.actor.outputs(views, self._observations[index])
+        forbidden = None if self._forbidden is None else self._forbidden[index]
+        log_probs, entropy = self._learner.actor.head.score(
+            views, outputs, self._actions[index], forbidden
+        )
+        log_ratio = log_probs - self._log_probs[index]
         ratio, advantages = log_ratio.exp(), self._advantages[index]
         limit = self._config.clip
         gain = torch.min(ratio * advantages, ratio.clamp(1 - limit, 1 + limit) * advantages)
