@@ -163,7 +163,7 @@ REGISTRIES = [
     ("qmarl.circuits.encoding", "ENCODINGS"),
     ("qmarl.circuits.ansatz", "ANSATZES"),
     ("qmarl.circuits.readout", "READOUTS"),
-    ("qmarl.federated.aggregators", "AGGREGATORS"),
+    ("qmarl.federated.strategies", "AGGREGATORS"),
     ("envs.registry", "ENVS"),
 ]
 

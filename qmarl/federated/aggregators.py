@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -21,15 +21,21 @@ class Update:
         client: Name of the client.
         arrays: Named float64 deltas, trained minus start; angles are not wrapped.
         examples: Number of examples behind it, 1 or more.
+        steps: Number of local optimiser steps behind it, 1 or more.
     """
 
     client: str
     arrays: Params
     examples: int
+    steps: int = 1
 
 
 class Aggregator(Protocol):
     """Turns the updates of a round into the server's step; a pure function of its arguments."""
+
+    def least(self) -> int:
+        """Fewest updates that it can do with."""
+        ...
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the step to add to the server's parameters, and the aggregator's next state.
@@ -52,6 +58,10 @@ class FedAvg(Section):
     weighted: bool = True
     """Whether clients weigh by their examples; otherwise all weigh the same."""
 
+    def least(self) -> int:
+        """1: it can do with any number of updates."""
+        return 1
+
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the average; there is no state."""
         return average(updates, self.weighted), state
@@ -71,6 +81,10 @@ class FedAvgM(Section):
     server_momentum: float = Field(default=0.9, ge=0, lt=1)
     """Part of the last step's velocity that stays."""
 
+    def least(self) -> int:
+        """1: it can do with any number of updates."""
+        return 1
+
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns ``lr * velocity``, where ``velocity = momentum * velocity + average``."""
         step: Params = {}
@@ -83,40 +97,51 @@ class FedAvgM(Section):
         return step, after
 
 
-class FedAdam(Section):
-    """Adam on the server (Reddi et al. 2021, arXiv:2003.00295, algorithm 2)."""
+class FedProx(Section):
+    """FedAvg of clients that are held near the broadcast (Li et al. 2020, arXiv:1812.06127)."""
 
     shorthand: ClassVar[str | None] = "kind"
 
-    kind: Literal["fedadam"] = "fedadam"
+    kind: Literal["fedprox"] = "fedprox"
     """The aggregator's name in the configuration."""
     weighted: bool = True
     """Whether clients weigh by their examples; otherwise all weigh the same."""
-    eta: float = Field(default=0.1, gt=0)
-    """Learning rate of the server."""
-    beta_1: float = Field(default=0.9, ge=0, lt=1)
-    """Decay of the first moment."""
-    beta_2: float = Field(default=0.99, ge=0, lt=1)
-    """Decay of the second moment."""
-    tau: float = Field(default=1e-3, gt=0)
-    """Degree of adaptivity: added to the root; the second moment starts at its square."""
+    proximal_mu: float = Field(default=0.01, ge=0)
+    """Strength of the client's extra loss ``mu / 2 * |parameters - broadcast|^2``."""
+
+    def least(self) -> int:
+        """1: it can do with any number of updates."""
+        return 1
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
-        """Returns ``eta * first / (sqrt(second) + tau)``, without bias correction as published."""
-        step: Params = {}
-        after: Params = {}
-        for name, delta in average(updates, self.weighted).items():
-            first = state.get(f"first/{name}", np.zeros_like(delta))
-            second = state.get(f"second/{name}", np.full_like(delta, self.tau**2))
-            first = self.beta_1 * first + (1 - self.beta_1) * delta
-            second = self.beta_2 * second + (1 - self.beta_2) * delta**2
-            after |= {f"first/{name}": first, f"second/{name}": second}
-            step[name] = self.eta * first / (np.sqrt(second) + self.tau)
-        return step, after
+        """Returns the average; what makes the difference happens at the clients."""
+        return average(updates, self.weighted), state
 
 
-AGGREGATORS = {"fedavg": FedAvg, "fedavgm": FedAvgM, "fedadam": FedAdam}
-"""Every aggregator by its name in the configuration."""
+class FedNova(Section):
+    """Average of the deltas per local step (Wang et al. 2020, arXiv:2007.07481)."""
+
+    shorthand: ClassVar[str | None] = "kind"
+
+    kind: Literal["fednova"] = "fednova"
+    """The aggregator's name in the configuration."""
+    weighted: bool = True
+    """Whether clients weigh by their examples; otherwise all weigh the same."""
+
+    def least(self) -> int:
+        """1: it can do with any number of updates."""
+        return 1
+
+    def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
+        """Returns the average delta per step, times the average number of steps."""
+        per_step = [
+            replace(one, arrays={name: delta / one.steps for name, delta in one.arrays.items()})
+            for one in updates
+        ]
+        steps = [replace(one, arrays={"steps": np.array(float(one.steps))}) for one in updates]
+        effective = average(steps, self.weighted)["steps"]
+        moved = average(per_step, self.weighted)
+        return {name: effective * delta for name, delta in moved.items()}, state
 
 
 def average(updates: Sequence[Update], weighted: bool = True) -> Params:
@@ -144,7 +169,3 @@ def _weighted_sum(arrays: list[Array], weights: list[float]) -> Array:
     for array, weight in zip(arrays, weights, strict=True):
         total += weight * array
     return total
-
-
-AggregatorConfig = Annotated[FedAvg | FedAvgM | FedAdam, Field(discriminator="kind")]
-"""An aggregator in a configuration: ``{kind: fedadam, eta: 0.05}``, or the bare word."""

@@ -7,7 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from qmarl.config import Section
-from qmarl.federated.aggregators import AggregatorConfig, FedAvg
+from qmarl.federated.aggregators import FedAvg
+from qmarl.federated.strategies import AggregatorConfig
 
 
 class FederationConfig(Section):

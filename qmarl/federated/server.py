@@ -65,6 +65,7 @@ class Server:
         group: Name of the agent group.
         min_fit_clients: Updates needed in a round; with fewer the model stays as it is.
         examples_cap: What a client says beyond this counts as this, lest one outweigh the rest.
+        max_update_norm: Euclidean norm beyond which an update is refused.
 
     Raises:
         ConfigurationError: The clients are none, doubled, too few, or one is called ``server``; or
@@ -80,14 +81,16 @@ class Server:
         group: str = "all",
         min_fit_clients: int = 1,
         examples_cap: int = 2**20,
+        max_update_norm: float = 1e6,
     ) -> None:
-        _check_clients(clients, min_fit_clients)
+        _check_clients(clients, min_fit_clients, aggregator.least())
         self.layout = dict(layout)
         self.aggregator = aggregator
         self.clients = tuple(sorted(clients))
         self.group = group
         self.min_fit_clients = min_fit_clients
         self.examples_cap = examples_cap
+        self.max_update_norm = max_update_norm
         self.params = _fitted(start, self.layout)
         self.aggregator_state: Params = {}
         self._inbox = _Inbox()
@@ -128,7 +131,10 @@ class Server:
             return self._reject(sender or envelope.client, reason)
         examples = min(envelope.examples, self.examples_cap)
         arrays = {name: envelope.arrays[name] for name in self.layout}
-        self._inbox.updates[envelope.client] = Update(envelope.client, arrays, examples)
+        steps = int(
+            np.clip(np.nan_to_num(envelope.metrics.get("steps", 1.0)), 1, self.examples_cap)
+        )
+        self._inbox.updates[envelope.client] = Update(envelope.client, arrays, examples, steps)
         return None
 
     def aggregate(self, round_number: int) -> RoundReport:
@@ -196,11 +202,16 @@ class Server:
             return "a second update in the same round"
         if envelope.examples < 1:
             return "no examples behind it"
-        return _misfit(envelope, self.layout)
+        misfit = _misfit(envelope, self.layout)
+        if misfit or (norm := _norm(envelope.arrays)) <= self.max_update_norm:
+            return misfit
+        return f"its norm is {norm:.3g}, at most {self.max_update_norm:g} is believed"
 
     def _step(self, updates: Sequence[Update]) -> tuple[Params, str]:
         if len(updates) < self.min_fit_clients:
             return {}, f"{len(updates)} updates, but min_fit_clients is {self.min_fit_clients}"
+        if len(updates) < (least := self.aggregator.least()):
+            return {}, f"{len(updates)} updates, but the strategy needs {least}"
         with np.errstate(over="ignore", invalid="ignore"):
             step, after = self.aggregator.aggregate(updates, self.aggregator_state)
             moved = [self.params[name] + delta for name, delta in step.items()]
@@ -210,7 +221,7 @@ class Server:
         return step, ""
 
 
-def _check_clients(clients: Sequence[str], min_fit_clients: int) -> None:
+def _check_clients(clients: Sequence[str], min_fit_clients: int, least: int) -> None:
     if not clients or len(set(clients)) != len(clients) or SERVER in clients:
         raise ConfigurationError(
             f"federation: clients need distinct names other than '{SERVER}', got {list(clients)}"
@@ -219,6 +230,11 @@ def _check_clients(clients: Sequence[str], min_fit_clients: int) -> None:
         raise ConfigurationError(
             f"federation.min_fit_clients: must be from 1 to the {len(clients)} clients,"
             f" got {min_fit_clients}"
+        )
+    if len(clients) < least:
+        raise ConfigurationError(
+            f"federation.strategy: it needs {least} clients or more to bear with its"
+            f" num_malicious_clients, there are {len(clients)}: {list(clients)}"
         )
 
 
@@ -249,4 +265,5 @@ def _misfit(envelope: Envelope, layout: Layout) -> str:
 
 
 def _norm(step: Params) -> float:
-    return float(np.sqrt(sum(float(np.sum(delta**2)) for delta in step.values())))
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(sum(float(np.sum(delta**2)) for delta in step.values())))

@@ -9,21 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from qmarl.federated.aggregators import (
-    AGGREGATORS,
-    Aggregator,
-    FedAdam,
-    FedAvg,
-    FedAvgM,
-    Update,
-)
+from qmarl.federated.adaptive import FedAdagrad, FedAdam, FedYogi
+from qmarl.federated.aggregators import Aggregator, FedAvg, FedAvgM, FedNova, Update
 from qmarl.federated.config import FederationConfig
 from qmarl.federated.conformance import check_aggregator
+from qmarl.federated.strategies import AGGREGATORS, FedTrimmedAvg, Mixing
 from qmarl.types import Params
 
 NUMBERS = st.floats(-1e6, 1e6)
 DELTAS = hnp.arrays(np.float64, (2, 2), elements=NUMBERS)
-EVERY = [make() for make in AGGREGATORS.values()]
+EVERY = [*(make() for make in AGGREGATORS.values()), Mixing(FedTrimmedAvg(), 1)]
 
 
 def update(client: str, value: object, examples: int = 1) -> Update:
@@ -31,8 +26,8 @@ def update(client: str, value: object, examples: int = 1) -> Update:
 
 
 @st.composite
-def updates(draw: st.DrawFn) -> list[Update]:
-    count = draw(st.integers(1, 6))
+def updates(draw: st.DrawFn, least: int = 1) -> list[Update]:
+    count = draw(st.integers(least, least + 5))
     return [update(f"c{i}", draw(DELTAS), draw(st.integers(1, 10_000))) for i in range(count)]
 
 
@@ -45,9 +40,9 @@ def steps(aggregator: Aggregator, rounds: Sequence[Sequence[Update]]) -> list[Pa
     return out
 
 
-@pytest.mark.parametrize("kind", AGGREGATORS)
-def test_every_aggregator_conforms(kind: str) -> None:
-    check_aggregator(AGGREGATORS[kind])
+@pytest.mark.parametrize("aggregator", EVERY)
+def test_every_aggregator_conforms(aggregator: Aggregator) -> None:
+    check_aggregator(lambda: aggregator, clients=aggregator.least() + 4)
 
 
 @given(updates())
@@ -65,20 +60,20 @@ def test_equal_weights_ignore_what_clients_claim() -> None:
 
 
 @pytest.mark.parametrize("aggregator", EVERY)
-@given(updates(), st.data())
-def test_order_does_not_change_a_bit(
-    aggregator: Aggregator, given_updates: list[Update], data: st.DataObject
-) -> None:
+@given(st.data())
+def test_order_does_not_change_a_bit(aggregator: Aggregator, data: st.DataObject) -> None:
+    given_updates = data.draw(updates(aggregator.least()))
     other = data.draw(st.permutations(given_updates))
     one, two = (steps(aggregator, [us, us])[-1]["a"].tobytes() for us in (given_updates, other))
     assert one == two
 
 
 @pytest.mark.parametrize("aggregator", EVERY)
-@given(DELTAS, st.integers(1, 9))
-def test_identical_clients_are_one(aggregator: Aggregator, delta: object, count: int) -> None:
-    one = [update("c", delta, 5)]
-    many = [update(f"c{i}", delta, 5 + i) for i in range(count)]
+@given(DELTAS, st.integers(0, 8))
+def test_identical_clients_are_one(aggregator: Aggregator, delta: object, more: int) -> None:
+    least = aggregator.least()
+    one = [update(f"c{i}", delta, 5) for i in range(least)]
+    many = [update(f"c{i}", delta, 5 + i) for i in range(least + more)]
     got, want = (steps(aggregator, [us] * 3)[-1]["a"] for us in (many, one))
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
 
@@ -113,6 +108,29 @@ def test_fedadam_by_hand() -> None:
     np.testing.assert_allclose(got[1]["a"], 0.1 * first / (second**0.5 + 1e-3), rtol=1e-13)
 
 
+def test_fednova_weighs_the_way_and_not_the_walkers() -> None:
+    one = Update("a", {"a": np.array([1.0])}, 1, steps=1)  # a step of 1
+    two = Update("b", {"a": np.array([9.0])}, 1, steps=3)  # three steps of 3
+    np.testing.assert_allclose(FedNova().aggregate([one, two], {})[0]["a"], [2.0 * 2.0])
+
+
+def test_fednova_of_equal_steps_is_fedavg() -> None:
+    same = [update("a", [1.0], 2), update("b", [4.0], 1)]
+    np.testing.assert_allclose(FedNova().aggregate(same, {})[0]["a"], [2.0])
+
+
+def test_fedyogi_and_fedadagrad_by_hand() -> None:
+    rounds = [[update("c", [0.5])], [update("c", [-0.25])]]
+    got = steps(FedYogi(eta=0.1, beta_1=0.9, beta_2=0.99, tau=1e-3), rounds)
+    first, second = 0.05, 1e-6 + 0.01 * 0.25
+    np.testing.assert_allclose(got[0]["a"], 0.1 * first / (second**0.5 + 1e-3), rtol=1e-13)
+    first, second = 0.9 * first - 0.025, second + 0.01 * 0.0625
+    np.testing.assert_allclose(got[1]["a"], 0.1 * first / (second**0.5 + 1e-3), rtol=1e-13)
+    got = steps(FedAdagrad(eta=0.1, tau=1e-3), rounds)
+    second = 1e-6 + 0.25 + 0.0625
+    np.testing.assert_allclose(got[1]["a"], 0.1 * -0.25 / (second**0.5 + 1e-3), rtol=1e-13)
+
+
 def test_angles_are_averaged_unwrapped() -> None:
     turns = [update("a", [2 * np.pi + 0.1]), update("b", [-0.1])]
     np.testing.assert_allclose(FedAvg().aggregate(turns, {})[0]["a"], [np.pi])
@@ -130,6 +148,9 @@ def test_nothing_cannot_be_averaged() -> None:
 
 def test_conformance_catches_an_aggregator_that_sums_in_arrival_order() -> None:
     class Arrival:
+        def least(self) -> int:
+            return 1
+
         def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
             names = updates[0].arrays
             return {n: np.asarray(sum(u.arrays[n] for u in updates)) for n in names}, state
@@ -140,6 +161,9 @@ def test_conformance_catches_an_aggregator_that_sums_in_arrival_order() -> None:
 
 def test_conformance_catches_an_aggregator_that_counts_clients() -> None:
     class Heavy:
+        def least(self) -> int:
+            return 1
+
         def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
             step, _ = FedAvg().aggregate(updates, {})
             weight = sum(one.examples for one in updates)
@@ -160,7 +184,7 @@ def test_an_aggregator_is_a_map_or_a_bare_word(value: object, want: Aggregator) 
 @pytest.mark.parametrize(
     "value",
     [
-        "fedprox",
+        "fedprex",
         {"kind": "fedavg", "eta": 0.1},
         {"kind": "fedavgm", "server_momentum": 1.0},
         {"kind": "fedadam", "tau": 0.0},

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from qmarl.federated.aggregators import FedAdam, FedAvg
+from qmarl.federated.adaptive import FedAdam
+from qmarl.federated.aggregators import FedAvg
 from qmarl.federated.config import FederationConfig
 
 
@@ -49,7 +50,7 @@ def test_yaml_lists_and_bare_words_are_enough() -> None:
         ({"client": "fleet", "fleets": 2, "min_fit_clients": 3}, "can never be"),
         ({"client": "fleet", "fleets": 0}, "greater than or equal to 1"),
         ({"share": []}, "at least 1 item"),
-        ({"strategy": "fedprox"}, "fedprox"),
+        ({"strategy": "fedprex"}, "fedprex"),
         ({"sharing": "all"}, "'none', 'shared' or 'federated'"),
         ({"stategy": "fedavg"}, "stategy"),
     ],

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qmarl.errors import ConfigurationError, RunError
-from qmarl.federated.aggregators import Aggregator, FedAdam, FedAvg, FedAvgM, Update
+from qmarl.federated.adaptive import FedAdam
+from qmarl.federated.aggregators import Aggregator, FedAvg, FedAvgM, Update
 from qmarl.federated.client import Client
 from qmarl.federated.messages import decode, encode
 from qmarl.federated.server import Server
@@ -203,8 +204,19 @@ def test_below_the_quorum_everything_stays() -> None:
     assert all(np.array_equal(before[name], array) for name, array in one.state().items())
 
 
+def test_an_update_too_large_to_believe_is_refused_by_name() -> None:
+    one = server()
+    zero = {name: np.zeros(spec.shape) for name, spec in MODEL.items()}
+    far = {name: np.full(spec.shape, 1e7) for name, spec in MODEL.items()}
+    rejection = one.receive(clients()[0].submit(0, zero, far, 100), 0)
+    assert rejection is not None
+    assert rejection.client == clients()[0].name
+    assert "at most 1e+06 is believed" in rejection.reason
+
+
 def test_an_overflowing_aggregate_is_not_applied() -> None:
     one = server()
+    one.max_update_norm = np.inf
     huge = {name: np.full(spec.shape, 1e308) for name, spec in MODEL.items()}
     zero = {name: np.zeros(spec.shape) for name, spec in MODEL.items()}
     before = one.state()
@@ -283,6 +295,9 @@ def test_updates_reach_any_aggregator_in_the_order_of_names() -> None:
     seen: list[str] = []
 
     class Watcher:
+        def least(self) -> int:
+            return 1
+
         def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
             seen.extend(update.client for update in updates)
             return FedAvg().aggregate(updates, state)
