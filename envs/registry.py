@@ -10,8 +10,20 @@ from pydantic import Discriminator, Tag
 
 from envs.pettingzoo_source import PettingZooConfig
 from envs.section import WorldSection
-from envs.tasks import drone_navigation
+from envs.tasks import (
+    cartpole_pair,
+    chsh,
+    coin_game,
+    drone_navigation,
+    single_hop_offloading,
+    two_step_game,
+)
+from envs.tasks.cartpole_pair import CartpolePairConfig
+from envs.tasks.chsh import ChshConfig
+from envs.tasks.coin_game import CoinGameConfig
 from envs.tasks.drone_navigation import DroneNavigationConfig
+from envs.tasks.single_hop_offloading import SingleHopOffloadingConfig
+from envs.tasks.two_step_game import TwoStepGameConfig
 from envs.world import World
 from qmarl.config import nearest
 
@@ -37,6 +49,25 @@ ENVS: Mapping[str, Entry] = {
         DroneNavigationConfig,
         drone_navigation.make,
     ),
+    "single_hop_offloading": Entry(
+        "four edge agents keep two clouds busy and never flooded",
+        SingleHopOffloadingConfig,
+        single_hop_offloading.make,
+    ),
+    "coin_game": Entry(
+        "agents on a grid collect coins of their own colour", CoinGameConfig, coin_game.make
+    ),
+    "chsh": Entry(
+        "two agents who cannot talk answer, with or without entangled pairs",
+        ChshConfig,
+        chsh.make,
+    ),
+    "two_step_game": Entry(
+        "a first choice between a safe payoff and a shared risk",
+        TwoStepGameConfig,
+        two_step_game.make,
+    ),
+    "cartpole_pair": Entry("two cart-poles as two agents", CartpolePairConfig, cartpole_pair.make),
 }
 """The built-in worlds by name; PettingZoo knows them as ``qmarl/<name>_v0``."""
 
@@ -54,6 +85,11 @@ def _kind(value: Any) -> str:
 
 EnvConfig = Annotated[
     Annotated[DroneNavigationConfig, Tag("drone_navigation")]
+    | Annotated[SingleHopOffloadingConfig, Tag("single_hop_offloading")]
+    | Annotated[CoinGameConfig, Tag("coin_game")]
+    | Annotated[ChshConfig, Tag("chsh")]
+    | Annotated[TwoStepGameConfig, Tag("two_step_game")]
+    | Annotated[CartpolePairConfig, Tag("cartpole_pair")]
     | Annotated[PettingZooConfig, Tag("pettingzoo")],
     Discriminator(_kind),
 ]
