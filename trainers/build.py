@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from envs.registry import make
+from qmarl.config import unknown
 from qmarl.errors import ConfigurationError
 from qmarl.federated.aggregators import FedAvg
 from qmarl.federated.share import select
@@ -108,6 +109,7 @@ def _federations(
     if federation.sharing == "shared":  # one client: its update is taken as it is
         federation = federation.model_copy(update={"strategy": FedAvg()})
     federations = {}
+    _check_malicious(config, groups)
     for name, group in groups.items():
         _refuse_central(config, group)
         federations[name] = Federation(
@@ -117,8 +119,20 @@ def _federations(
             start.params[name],
             federation,
             channel,
+            config.seed,
         )
     return federations
+
+
+def _check_malicious(config: ExperimentConfig, groups: Mapping[str, Group]) -> None:
+    """Refuses an attack by someone who is no client of any group."""
+    clients = [name for group in groups.values() for name in group.clients]
+    attack = config.federation.attack
+    for name in attack.clients if attack is not None else ():
+        if name not in clients:
+            raise ConfigurationError(
+                f"federation.attack.clients: {unknown('client', name, clients)}"
+            )
 
 
 def _refuse_central(config: ExperimentConfig, group: Group) -> None:

@@ -70,10 +70,23 @@ class Client:
         Returns:
             The message for the server.
         """
-        deltas = {
+        return self.send(round_number, self.learned(start, trained), examples, metrics)
+
+    def learned(self, start: Params, trained: Params) -> Params:
+        """``trained - start`` of the shared names, float64."""
+        return {
             name: np.asarray(trained[name], np.float64) - np.asarray(start[name], np.float64)
             for name in self.layout
         }
+
+    def send(
+        self,
+        round_number: int,
+        deltas: Params,
+        examples: int,
+        metrics: Mapping[str, float] | None = None,
+    ) -> bytes:
+        """Packs deltas of the shared names, whatever they are, as the update of a round."""
         return encode(
             Envelope(
                 kind="update",

@@ -7,8 +7,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from qmarl.config import Section
-from qmarl.federated.aggregators import FedAvg
-from qmarl.federated.strategies import AggregatorConfig
+from qmarl.federated.aggregators import Aggregator, FedAvg
+from qmarl.federated.attacks import AttackConfig
+from qmarl.federated.strategies import AggregatorConfig, Mixing
 
 
 class FederationConfig(Section):
@@ -24,6 +25,13 @@ class FederationConfig(Section):
     """Number of fleets; only and always with ``client: fleet``."""
     strategy: AggregatorConfig = FedAvg()
     """The aggregator: ``{kind: fedadam, eta: 0.05}``, or the bare word ``fedadam``."""
+    neighbour_mixing: int = Field(default=0, ge=0)
+    """Malicious clients that nearest-neighbour mixing is to bear with, before the strategy joins
+    the updates; 0 means no mixing."""
+    attack: AttackConfig | None = None
+    """What malicious clients send, to test a strategy."""
+    max_update_norm: float = Field(default=1e6, gt=0)
+    """Euclidean norm beyond which an update is refused."""
     share: tuple[str, ...] = Field(("actor.*",), min_length=1)
     """Patterns of the names of the parameters that travel; the rest are personal."""
     min_fit_clients: int = Field(default=1, ge=1)
@@ -43,9 +51,15 @@ class FederationConfig(Section):
                 raise ValueError(f"{name}: has no meaning with 'sharing: {self.sharing}'")
         return self
 
+    def aggregator(self) -> Aggregator:
+        """The strategy, with mixing before it where that is asked for."""
+        if not self.neighbour_mixing:
+            return self.strategy
+        return Mixing(self.strategy, self.neighbour_mixing)
+
 
 _MEANINGLESS: dict[str, tuple[str, ...]] = {
-    "none": ("client", "share", "min_fit_clients"),
-    "shared": ("client", "min_fit_clients"),
+    "none": ("client", "share", "min_fit_clients", "neighbour_mixing", "attack"),
+    "shared": ("client", "min_fit_clients", "neighbour_mixing", "attack"),
     "federated": (),
 }

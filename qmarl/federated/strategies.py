@@ -232,9 +232,9 @@ class Mixing:
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns what the inner aggregator makes of the mixed updates."""
         ordered = sorted(updates, key=lambda update: update.client)
-        rows = robust.mixed(_matrix(ordered), self.num_malicious_clients)
+        rows = robust.mixed(rows_of([one.arrays for one in ordered]), self.num_malicious_clients)
         mixed = [
-            replace(update, arrays=_named(row, update.arrays))
+            replace(update, arrays=named(row, update.arrays))
             for update, row in zip(ordered, rows, strict=True)
         ]
         return self.inner.aggregate(mixed, state)
@@ -253,17 +253,16 @@ def as_vectors(updates: Sequence[Update], rule: Callable[[Array], Array]) -> Par
     ordered = sorted(updates, key=lambda update: update.client)
     if not ordered:
         raise ValueError("an aggregator needs at least one update")
-    return _named(rule(_matrix(ordered)), ordered[0].arrays)
+    return named(rule(rows_of([one.arrays for one in ordered])), ordered[0].arrays)
 
 
-def _matrix(updates: Sequence[Update]) -> Array:
-    """Updates as rows ``(n, d)`` float64, all in the first one's order of names."""
-    names = list(updates[0].arrays)
-    rows = [np.concatenate([one.arrays[name].ravel() for name in names]) for one in updates]
+def rows_of(deltas: Sequence[Params]) -> Array:
+    """Named arrays as rows ``(n, d)`` float64, all in the first one's order of names."""
+    rows = [np.concatenate([one[name].ravel() for name in deltas[0]]) for one in deltas]
     return np.stack(rows).astype(np.float64, copy=False)
 
 
-def _named(row: Array, like: Params) -> Params:
+def named(row: Array, like: Params) -> Params:
     """Cuts a row ``(d,)`` into arrays of the names and shapes of ``like``."""
     ends = np.cumsum([array.size for array in like.values()])[:-1]
     parts = zip(like.items(), np.split(row, ends), strict=True)

@@ -68,7 +68,11 @@ def test_order_does_not_change_a_bit(aggregator: Aggregator, data: st.DataObject
     assert one == two
 
 
-@pytest.mark.parametrize("aggregator", EVERY)
+@pytest.mark.parametrize(
+    # Yogi moves by a sign: a rounding in the last place can turn it around.
+    "aggregator",
+    [each for each in EVERY if not isinstance(each, FedYogi)],
+)
 @given(DELTAS, st.integers(0, 8))
 def test_identical_clients_are_one(aggregator: Aggregator, delta: object, more: int) -> None:
     least = aggregator.least()

@@ -51,6 +51,10 @@ MODES = {
     "fleets": ("federation.client=fleet", "federation.fleets=3", "env.shards=1"),
     "central": ("critic.kind=central", "federation.strategy=fedadam"),
     "mlp": ("actor.kind=mlp",),
+    "attacked": (
+        "federation.attack={kind: gaussian, clients: [drone_0], deviation: 0.1}",
+        "federation.strategy=centred_clipping",
+    ),
 }
 
 
@@ -69,7 +73,7 @@ def test_a_run_leaves_everything_that_it_promises(small, train, mode):
     assert RunDirectory.open(run).status.state == "finished"
 
 
-@pytest.mark.parametrize("mode", ["agents", "fleets", "central", "none"])
+@pytest.mark.parametrize("mode", ["agents", "fleets", "central", "none", "attacked"])
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_a_resumed_run_ends_with_the_same_bits(small, train, mode, rounds, tmp_path):
     config = small(*MODES[mode], "logging.checkpoint_every=10")
