@@ -229,7 +229,7 @@ class BatchWorld:
         if not sensors.size:
             return view
         found = sensors.readings(bodies, self._task.solids(), self._steps, rows)
-        found = found * view.alive[..., None]
+        found *= view.alive[..., None]
         return replace(view, observations=np.concatenate([view.observations, found], -1))
 
     def _started(self) -> View:

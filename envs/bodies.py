@@ -59,11 +59,14 @@ class Solids:
         spheres: ``(E, M, 4)`` centre and radius, m.
         boxes: ``(E, K, 6)`` centre and half extents along the axes, m.
         cylinders: ``(E, L, 5)`` centre, radius and half height of upright cylinders, m.
+        radii: ``(E, A)`` radius of the agents' own bodies as range sensors meet them, m; 0 where
+            one is gone. None where they cannot be met.
     """
 
     spheres: Array
     boxes: Array
     cylinders: Array
+    radii: Array | None = None
 
     @classmethod
     def of(
@@ -72,16 +75,16 @@ class Solids:
         spheres: Array | None = None,
         boxes: Array | None = None,
         cylinders: Array | None = None,
+        radii: Array | None = None,
     ) -> Solids:
         """Solids of ``num_envs`` worlds; kinds that are left out are none."""
-        found = (spheres, boxes, cylinders)
-        return cls(
-            *(
-                np.zeros((num_envs, 0, size), np.float32) if given is None else given
-                for given, size in zip(found, (4, 6, 5), strict=True)
-            )
+        one, two, three = (
+            np.zeros((num_envs, 0, size), np.float32) if given is None else given
+            for given, size in zip((spheres, boxes, cylinders), (4, 6, 5), strict=True)
         )
+        return cls(one, two, three, radii)
 
     def take(self, rows: Array | slice) -> Solids:
         """The solids of some worlds."""
-        return Solids(self.spheres[rows], self.boxes[rows], self.cylinders[rows])
+        radii = None if self.radii is None else self.radii[rows]
+        return Solids(self.spheres[rows], self.boxes[rows], self.cylinders[rows], radii)

@@ -14,16 +14,28 @@ from envs.tasks import (
     cartpole_pair,
     chsh,
     coin_game,
+    convoy_escort,
+    drone_coverage,
+    drone_formation,
     drone_navigation,
+    drone_pursuit,
     single_hop_offloading,
     two_step_game,
+    vehicle_intersection,
+    vehicle_platoon,
 )
 from envs.tasks.cartpole_pair import CartpolePairConfig
 from envs.tasks.chsh import ChshConfig
 from envs.tasks.coin_game import CoinGameConfig
+from envs.tasks.convoy_escort_layout import ConvoyEscortConfig
+from envs.tasks.drone_coverage import DroneCoverageConfig
+from envs.tasks.drone_formation import DroneFormationConfig
 from envs.tasks.drone_navigation import DroneNavigationConfig
+from envs.tasks.drone_pursuit import DronePursuitConfig
 from envs.tasks.single_hop_offloading import SingleHopOffloadingConfig
 from envs.tasks.two_step_game import TwoStepGameConfig
+from envs.tasks.vehicle_intersection_layout import VehicleIntersectionConfig
+from envs.tasks.vehicle_platoon_layout import VehiclePlatoonConfig
 from envs.world import World
 from qmarl.config import nearest
 
@@ -48,6 +60,34 @@ ENVS: Mapping[str, Entry] = {
         "N drones cross an arena to their goals without touching anything",
         DroneNavigationConfig,
         drone_navigation.make,
+    ),
+    "drone_formation": Entry(
+        "N drones take a formation around a moving leader and hold it",
+        DroneFormationConfig,
+        drone_formation.make,
+    ),
+    "drone_coverage": Entry(
+        "flying base stations serve users on the ground and save energy",
+        DroneCoverageConfig,
+        drone_coverage.make,
+    ),
+    "drone_pursuit": Entry(
+        "a team of drones catches evaders that flee", DronePursuitConfig, drone_pursuit.make
+    ),
+    "vehicle_intersection": Entry(
+        "vehicles cross where nobody has the right of way",
+        VehicleIntersectionConfig,
+        vehicle_intersection.make,
+    ),
+    "vehicle_platoon": Entry(
+        "vehicles keep their gaps behind a leader whose speed changes",
+        VehiclePlatoonConfig,
+        vehicle_platoon.make,
+    ),
+    "convoy_escort": Entry(
+        "drones scout a road for vehicles that cannot see what lies on it",
+        ConvoyEscortConfig,
+        convoy_escort.make,
     ),
     "single_hop_offloading": Entry(
         "four edge agents keep two clouds busy and never flooded",
@@ -85,6 +125,12 @@ def _kind(value: Any) -> str:
 
 EnvConfig = Annotated[
     Annotated[DroneNavigationConfig, Tag("drone_navigation")]
+    | Annotated[DroneFormationConfig, Tag("drone_formation")]
+    | Annotated[DroneCoverageConfig, Tag("drone_coverage")]
+    | Annotated[DronePursuitConfig, Tag("drone_pursuit")]
+    | Annotated[VehicleIntersectionConfig, Tag("vehicle_intersection")]
+    | Annotated[VehiclePlatoonConfig, Tag("vehicle_platoon")]
+    | Annotated[ConvoyEscortConfig, Tag("convoy_escort")]
     | Annotated[SingleHopOffloadingConfig, Tag("single_hop_offloading")]
     | Annotated[CoinGameConfig, Tag("coin_game")]
     | Annotated[ChshConfig, Tag("chsh")]

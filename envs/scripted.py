@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from envs.world import View, World
+    from envs.world import View, World, WorldSpec
     from qmarl.types import Array
 
 Policy = Callable[["View"], "Array"]
-"""Chooses ``(E, A)`` int64 actions from what the agents see."""
+"""Chooses ``(E, A)`` int64 actions, or ``(E, A, C)`` numbers, from what the agents see."""
 
 _HOVER = 6
 
@@ -30,9 +31,16 @@ def straight(view: View) -> Array:
     return actions
 
 
-def at_random(seed: int) -> Policy:
-    """Returns a policy that draws every allowed action equally often, in any world."""
+def at_random(seed: int, spec: WorldSpec | None = None) -> Policy:
+    """Returns a policy that draws every allowed action equally often, in any world.
+
+    Args:
+        seed: Seed of the draws.
+        spec: What is fixed about the world; needed where actions are continuous.
+    """
     generator = np.random.default_rng(seed)
+    if spec is not None and spec.continuous:
+        return partial(_numbers, generator, max(spec.action_sizes))
 
     def policy(view: View) -> Array:
         draws = generator.random(view.action_mask.shape)
@@ -40,6 +48,10 @@ def at_random(seed: int) -> Policy:
         return chosen
 
     return policy
+
+
+def _numbers(generator: np.random.Generator, numbers: int, view: View) -> Array:
+    return generator.uniform(-1, 1, (*view.alive.shape, numbers)).astype(np.float32)
 
 
 def play(world: World, policy: Policy, seed: int) -> dict[str, Array]:

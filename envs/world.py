@@ -31,6 +31,7 @@ class WorldSpec:
         action_sizes: Numbers in each agent's continuous action, every one within [-1, 1] whatever
             the world's own units; all 0 in a world whose actions are discrete.
         kinds: ``drone`` or ``vehicle`` for each agent that has a body; empty without bodies.
+        masked: Whether some actions are at times not allowed.
     """
 
     name: str
@@ -43,6 +44,7 @@ class WorldSpec:
     arena: Array | None = None
     action_sizes: tuple[int, ...] = ()
     kinds: tuple[str, ...] = ()
+    masked: bool = False
 
     @property
     def continuous(self) -> bool:
@@ -66,6 +68,11 @@ class View:
     state: Array
     alive: Array
     action_mask: Array
+
+    @property
+    def continuous(self) -> bool:
+        """Whether actions are numbers rather than choices."""
+        return int(self.action_mask.shape[-1]) == 0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import typer
 from qmarl.errors import QmarlError
 from trainers.cli_circuits import circuits_app
 from trainers.cli_config import config_app
+from trainers.cli_envs import envs_app
 from trainers.cli_words import ConfigFile, Json, Overrides, Run
 from trainers.interrupt import RunInterruptedError
 from trainers.plain import finite
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(circuits_app, name="circuits")
+app.add_typer(envs_app, name="envs")
 
 
 def main() -> None:
@@ -132,20 +134,6 @@ def report(
     from trainers.report import write_report
 
     typer.echo(f"report: {write_report(run, others or [])}")
-
-
-@app.command()
-def envs(as_json: Json = False) -> None:
-    """Lists the built-in worlds."""
-    from envs.registry import ENVS
-
-    if as_json:
-        typer.echo(json.dumps({name: entry.about for name, entry in ENVS.items()}))
-        return
-    width = max(map(len, ENVS))
-    for name, entry in ENVS.items():
-        typer.echo(f"{name:<{width}}  {entry.about}")
-    typer.echo("\nAny PettingZoo parallel environment works too: env.id=package.module:factory")
 
 
 @app.command()

@@ -188,4 +188,5 @@ def _spec(config: CoinGameConfig) -> WorldSpec:
         state_size=size * agents,
         max_steps=config.max_steps,
         outcomes=("score", "coins_collected", "own_coins_collected", "own_coin_rate"),
+        masked=config.walls == "mask",
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from envs.bodies import Solids
 from envs.mobility import MobilitySection
 from qmarl.config import Misfits
 
@@ -20,14 +21,35 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class DroneNavigationConfig(MobilitySection):
-    """Drones start on a ring and fly to goals opposite to them, between spheres and each other."""
+    """Drones start on a ring and fly to goals opposite to them, between obstacles and each other.
+
+    ``easy`` has one obstacle and wide goals; ``hard`` has five, narrow goals and a gusty wind,
+    which moves point masses by the drag that it gives them.
+    """
+
+    LADDER: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "easy": {"obstacles": 1, "goal_radius": 0.4},
+        "medium": {},
+        "hard": {
+            "obstacles": 5,
+            "goal_radius": 0.2,
+            "wind": {"speed": 0.4},
+            "point": {"drag": 0.5},
+        },
+    }
 
     id: Literal["drone_navigation"] = "drone_navigation"
     """Name of the world, or a PettingZoo world as ``module:factory`` or by its registry id."""
     drones: Annotated[int, Field(ge=1)] = 3
     """Drones in the team."""
     obstacles: Annotated[int, Field(ge=0, le=64)] = 2
-    """Spheres around the middle."""
+    """Obstacles around the middle."""
+    obstacle_shape: Literal["sphere", "box", "cylinder", "mixed"] = "sphere"
+    """What they are: spheres, or pillars from floor to ceiling, square or round; ``mixed`` has the
+    three in turn."""
+    obstacle_slots: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Obstacles that the joint state has room for; as many as there are when left out. It lets
+    sites with different numbers of them learn together."""
     max_steps: Annotated[int, Field(ge=1)] = 100
     """Steps after which an episode is cut."""
     speed: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -35,7 +57,7 @@ class DroneNavigationConfig(MobilitySection):
     drone_radius: Metres = 0.1
     """Radius of a drone, m."""
     obstacle_radius: Metres = 0.3
-    """Radius of an obstacle, m."""
+    """Radius of an obstacle, and half the side of a square pillar, m."""
     goal_radius: Metres = 0.3
     """A drone has arrived when its centre is closer than this to its goal, m."""
     half_width: Metres = 2.5
@@ -84,6 +106,18 @@ class DroneNavigationConfig(MobilitySection):
         return min(self.ring_jitter, (2 * math.pi / self.drones - self._width) / 4)
 
     @property
+    def slots(self) -> int:
+        """Obstacles that the joint state has room for."""
+        return self.obstacles if self.obstacle_slots is None else self.obstacle_slots
+
+    @property
+    def shapes(self) -> tuple[str, ...]:
+        """Shape of each obstacle: ``sphere``, ``box`` or ``cylinder``."""
+        shape = self.obstacle_shape
+        turn = ("sphere", "box", "cylinder") if shape == "mixed" else (shape,)
+        return tuple(turn[i % len(turn)] for i in range(self.obstacles))
+
+    @property
     def _width(self) -> float:
         """Angle that a drone needs on the ring: its width and half as much for clearance."""
         return 2 * math.asin(min(1.0, 1.5 * self.drone_radius / self.ring_radius))
@@ -101,7 +135,8 @@ class DroneNavigationConfig(MobilitySection):
         return self
 
     def _problems(self) -> Iterator[tuple[str, str, bool]]:
-        middle = self.obstacle_spread + self.obstacle_radius + self.drone_radius
+        extent = self.obstacle_radius * (math.sqrt(2) if "box" in self.shapes else 1)
+        middle = self.obstacle_spread + extent + self.drone_radius
         heights = self.floor <= self.lowest_start <= self.highest_start <= self.ceiling
         ring = f"ring_radius {self.ring_radius:g} m"
         yield (
@@ -121,6 +156,11 @@ class DroneNavigationConfig(MobilitySection):
             "obstacle_spread",
             f"obstacles reach {middle:g} m from the middle, where drones start ({ring})",
             self.obstacles > 0 and middle >= self.ring_radius,
+        )
+        yield (
+            "obstacle_slots",
+            f"{self.slots} slots do not hold {self.obstacles} obstacles",
+            self.slots < self.obstacles,
         )
 
 
@@ -146,5 +186,19 @@ def lay_out(uniform: Array, config: DroneNavigationConfig) -> Array:
     around = np.concatenate([begin, opposite, 2 * np.pi * angle], 1)
     away = np.concatenate([np.full((len(uniform), 2 * count), config.ring_radius), out], 1)
     up = config.lowest_start + span * np.concatenate([low, high, height], 1)
+    pillars = [2 * count + i for i, shape in enumerate(config.shapes) if shape != "sphere"]
+    up[:, pillars] = (config.floor + config.ceiling) / 2
     points = np.stack([away * np.cos(around), away * np.sin(around), up], -1)
     return points.astype(np.float32)
+
+
+def obstacles(centres: Array, config: DroneNavigationConfig) -> Solids:
+    """The obstacles ``(k, M, 3)`` of a layout as solids, shape by shape in their order."""
+    size, high = config.obstacle_radius, (config.ceiling - config.floor) / 2
+    sizes = {"sphere": (size,), "box": (size, size, high), "cylinder": (size, high)}
+    found = []
+    for shape, numbers in sizes.items():
+        own = centres[:, [i for i, name in enumerate(config.shapes) if name == shape]]
+        extents = np.broadcast_to(np.array(numbers, np.float32), (*own.shape[:2], len(numbers)))
+        found.append(np.concatenate([own, extents], -1))
+    return Solids(*found)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 from envs.bodies import Bodies, Solids, Start
 from envs.mobility import join
-from envs.tasks.drone_layout import DroneNavigationConfig, lay_out
+from envs.sensing.geometry import surfaces
+from envs.tasks.drone_layout import DroneNavigationConfig, lay_out, obstacles
 from envs.world import ARRIVED, CRASHED, FLYING, Scene, View, World, WorldSpec
 
 if TYPE_CHECKING:
@@ -30,18 +32,19 @@ class DroneNavigation:
     """The task's state in ``E`` worlds and its rules, as array code.
 
     Actions are seven velocity commands (:data:`ACTIONS`), or a velocity over ``speed`` where they
-    are continuous (longer ones are shortened to length 1). An observation has 12 numbers, all
-    within [-1, 1]: the vector to the goal over ``max(distance, 1 m)``, the velocity over ``speed``,
-    then for the nearest drone and for the nearest obstacle the unit vector towards it times
-    ``clip(1 - gap / sensing_range, 0, 1)``. A step's reward is ``progress_reward`` times the
-    metres won, minus ``step_penalty``, minus ``proximity_penalty * clip(1 - gap /
-    proximity_range, 0, 1)``, plus ``goal_reward`` on arrival, minus ``collision_penalty`` on
-    contact. An arrived drone parks and stays an obstacle; one that touches anything is removed.
-    Contact comes before arrival. A parked drone that is hit keeps its own arrival.
+    are continuous (longer ones are shortened to length 1). An observation has 12 numbers, within
+    [-1, 1] but for speeds in wind or noise: the vector to the goal over ``max(distance, 1 m)``, the
+    velocity over ``speed``, then for the nearest drone and for the nearest obstacle the unit vector
+    towards it (towards the nearest point of its surface) times ``clip(1 - gap / sensing_range, 0,
+    1)``. A step's reward is ``progress_reward`` times the metres won, minus ``step_penalty``, minus
+    ``proximity_penalty * clip(1 - gap / proximity_range, 0, 1)``, plus ``goal_reward`` on arrival,
+    minus ``collision_penalty`` on contact. An arrived drone parks and stays an obstacle; one that
+    touches anything is removed. Contact comes before arrival. A parked drone that is hit keeps its
+    own arrival.
 
     The joint state holds for every drone its position and goal scaled to [-1, 1] over the arena,
     its velocity over ``speed``, whether it flies and whether it has crashed; then the obstacles'
-    centres: ``11 A + 3 M`` numbers.
+    centres, and 0 in slots without one: ``11 A + 3 slots`` numbers.
 
     Outcomes: ``success`` (every drone arrived and none touched anything), ``collision`` (any
     contact), ``time_to_goal`` (mean seconds over the drones that arrived, nan when none did).
@@ -61,13 +64,17 @@ class DroneNavigation:
         self._config, self._dt = config, dt
         self.spec = _spec(config)
         self.draws = 1 + 4 * config.drones + 3 * config.obstacles
-        agents, spheres = config.drones, max(config.obstacles, 1)
-        shape = (num_envs, agents)
+        agents, shape = config.drones, (num_envs, config.drones)
+        spheres = max(config.shapes.count("sphere"), 1)
         self.alive: Array = np.zeros(shape, bool)
         self._crashed: Array = np.zeros(shape, bool)
         self._goals: Array = np.zeros((*shape, 3), np.float32)
         self._arrival: Array = np.zeros(shape, np.float32)  # steps; 0 before
-        # All that a drone may touch stands in one array: first the drones, then the obstacles.
+        self._solids = obstacles(np.zeros((num_envs, config.obstacles, 3), np.float32), config)
+        self._radii: Array = np.full(shape, config.drone_radius, np.float32)
+        self._places = _places(self._solids, config)
+        self._pillars = config.obstacles > config.shapes.count("sphere")
+        # All that is round stands in one array: first the drones, then the spheres.
         self._things: Array = np.zeros((num_envs, agents + spheres, 3), np.float32)
         self._absent: Array = np.zeros((num_envs, agents, agents + spheres), np.float32)
         # What the last measurement found.
@@ -100,10 +107,13 @@ class DroneNavigation:
         Returns:
             Where the drones start.
         """
-        agents, spheres = self._config.drones, self._config.obstacles
+        agents, spheres = self._config.drones, self._solids.spheres.shape[1]
         self._goals[rows] = layout[:, agents : 2 * agents]
-        self._things[rows, agents : agents + spheres] = layout[:, 2 * agents :]
+        for array, which in self._places:
+            array[rows, :, :3] = layout[:, which]
+        self._things[rows, agents : agents + spheres] = self._solids.spheres[rows, :, :3]
         self._absent[rows] = _absent_at_start(agents, spheres)
+        self._radii[rows] = self._config.drone_radius
         self.alive[rows] = True
         self._crashed[rows] = False
         self._arrival[rows] = 0
@@ -111,7 +121,8 @@ class DroneNavigation:
         still = np.zeros((len(rows), agents, 11), np.float32)
         still[..., 6:9] = scaled[:, agents : 2 * agents]
         self._still[rows, : 11 * agents] = still.reshape(len(rows), -1)
-        self._still[rows, 11 * agents :] = scaled[:, 2 * agents :].reshape(len(rows), -1)
+        used = 11 * agents + 3 * self._config.obstacles
+        self._still[rows, 11 * agents : used] = scaled[:, 2 * agents :].reshape(len(rows), -1)
         self._distance[rows] = _length(layout[:, agents : 2 * agents] - layout[:, :agents])
         self._measured = None
         return Start.resting(layout[:, :agents])
@@ -157,8 +168,22 @@ class DroneNavigation:
         square = _square(offset) + self._absent[rows]
         if bodies.heard is not None:
             square[..., :agents] += ~bodies.heard[rows] * _GONE
-        gap, seen[..., 6:] = _nearest(offset, square, self._reach, self._config.sensing_range)
-        return distance, gap, seen
+        gaps, seen[..., 6:] = _nearest(offset, square, self._reach, self._config.sensing_range)
+        if self._pillars:
+            self._look_at_pillars(here, rows, gaps, seen)
+        return distance, np.minimum(gaps[..., 0], gaps[..., 1]), seen
+
+    def _look_at_pillars(self, here: Array, rows: Array | slice, gaps: Array, seen: Array) -> None:
+        """Puts the nearest pillar in the place of the nearest sphere where it is nearer."""
+        standing = self._solids.take(rows)
+        found = surfaces(here, Solids(standing.spheres[:, :0], standing.boxes, standing.cylinders))
+        which = found.gap.argmin(-1)[..., None]
+        gap = np.take_along_axis(found.gap, which, -1) - np.float32(self._config.drone_radius)
+        toward = np.take_along_axis(found.toward, which[..., None], -2)[..., 0, :]
+        weight = np.clip(1 - gap / np.float32(self._config.sensing_range), 0, 1)
+        nearer = gap < gaps[..., 1:]
+        np.copyto(seen[..., 9:], toward * weight, where=nearer)
+        np.copyto(gaps[..., 1:], gap, where=nearer)
 
     def _reward(self, before: Array, arrived: Array, hit: Array) -> Array:
         config = self._config
@@ -171,6 +196,7 @@ class DroneNavigation:
 
     def _remove(self, hit: Array, bodies: Bodies) -> None:
         self._crashed |= hit
+        self._radii[hit] = 0
         rows = np.flatnonzero(hit.any(1) & self.alive.any(1))  # where someone is left to see it
         if rows.size:
             self._absent[rows, :, : self._config.drones] += self._crashed[rows, None] * _GONE
@@ -206,20 +232,18 @@ class DroneNavigation:
         return dict(zip(self.spec.outcomes, found.astype(np.float32), strict=True))
 
     def solids(self) -> Solids:
-        """The obstacles of all worlds."""
-        first, last = self._config.drones, self._config.drones + self._config.obstacles
-        centres = self._things[:, first:last]
-        radii = np.full((*centres.shape[:2], 1), self._config.obstacle_radius, np.float32)
-        return Solids.of(len(centres), spheres=np.concatenate([centres, radii], -1))
+        """The obstacles of all worlds, and the drones but for those that crashed; no copies."""
+        return replace(self._solids, radii=self._radii)
 
     def scene(self, bodies: Bodies, steps: Array) -> Scene:
         """A copy of what a spectator sees; steps are ``(E,)``."""
         config, status = self._config, np.where(self.alive, FLYING, ARRIVED)
+        solids = self._solids
         return Scene(
             time=steps * self._dt,
             positions=bodies.position.copy(),
             status=np.where(self._crashed, CRASHED, status).astype(np.int8),
-            solids=self.solids(),
+            solids=Solids(solids.spheres.copy(), solids.boxes.copy(), solids.cylinders.copy()),
             goals=self._goals.copy(),
             radii=np.full(config.drones, config.drone_radius),
             goal_radius=config.goal_radius,
@@ -238,13 +262,21 @@ def _spec(config: DroneNavigationConfig) -> WorldSpec:
         agents=tuple(f"drone_{i}" for i in range(agents)),
         observation_sizes=(_SEEN,) * agents,
         action_counts=(0 if numbers else len(ACTIONS),) * agents,
-        state_size=11 * agents + 3 * config.obstacles,
+        state_size=11 * agents + 3 * config.slots,
         max_steps=config.max_steps,
         outcomes=("success", "collision", "time_to_goal"),
         arena=config.arena,
         action_sizes=(3 if numbers else 0,) * agents,
         kinds=("drone",) * agents,
     )
+
+
+def _places(solids: Solids, config: DroneNavigationConfig) -> list[tuple[Array, Array]]:
+    """Each kind of obstacles as an array of solids, and where in a layout it finds its centres."""
+    shapes, first = np.array(config.shapes), 2 * config.drones
+    kinds = {"sphere": solids.spheres, "box": solids.boxes, "cylinder": solids.cylinders}
+    found = [(array, first + np.flatnonzero(shapes == name)) for name, array in kinds.items()]
+    return [(array, which) for array, which in found if which.size]
 
 
 def _absent_at_start(agents: int, spheres: int) -> Array:
@@ -267,16 +299,16 @@ def _length(vectors: Array) -> Array:
 
 
 def _nearest(offset: Array, square: Array, reach: Array, sensing: float) -> tuple[Array, Array]:
-    """Gap to the nearest thing, and where the nearest drone and the nearest obstacle are.
+    """Gaps to the nearest drone and the nearest sphere, and where they are.
 
     Args:
-        offset: ``(k, A, T, 3)`` from each drone to everything, m; the first ``A`` are drones.
+        offset: ``(k, A, T, 3)`` from each drone to all that is round, m; first the drones.
         square: ``(k, A, T)`` squared distances, m^2.
-        reach: ``(2,)`` distance of contact with a drone and with an obstacle, m.
+        reach: ``(2,)`` distance of contact with a drone and with a sphere, m.
         sensing: Gap beyond which nothing is seen, m.
 
     Returns:
-        Gaps ``(k, A)`` in m, and the proximity vectors ``(k, A, 6)``.
+        Gaps ``(k, A, 2)`` in m, and the proximity vectors ``(k, A, 6)``.
     """
     k, agents, things = square.shape
     which = np.empty((k, agents, 2), np.int64)
@@ -288,4 +320,4 @@ def _nearest(offset: Array, square: Array, reach: Array, sensing: float) -> tupl
     gap = distance - reach
     weight = np.clip(1 - gap / np.float32(sensing), 0, 1) / np.maximum(distance, np.float32(1e-6))
     toward = offset.reshape(-1, 3)[which] * weight[..., None]
-    return np.minimum(gap[..., 0], gap[..., 1]), toward.reshape(k, agents, 6)
+    return gap, toward.reshape(k, agents, 6)

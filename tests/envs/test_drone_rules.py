@@ -106,6 +106,15 @@ def test_a_crashed_drone_is_gone() -> None:
     assert not done.any()
 
 
+def test_range_sensors_meet_the_parked_and_not_the_crashed() -> None:
+    task = staged([[1.65, 0, 1], [2.0, 2, 1]], GOALS, [[2.0, 2, 1]])
+    assert task.solids().radii == pytest.approx(np.full((1, 2), 0.1))
+    task.judge(at([[1.75, 0, 1], [2.0, 2, 1]]), STEPS)
+    assert task.solids().radii == pytest.approx(np.array([[0.1, 0]]))
+    task.begin(np.array([0]), task.lay_out(np.full((1, task.draws), 0.5)))
+    assert task.solids().radii == pytest.approx(np.full((1, 2), 0.1))
+
+
 def test_a_drone_that_crashes_is_out_of_sight_at_once() -> None:
     crash = at([[0, 0, 1], [0.4, 0, 1]])
     task = staged(FAR, GOALS, [[-0.3, 0, 1]])
@@ -224,6 +233,72 @@ def test_obstacles_cover_their_disc_evenly() -> None:
     assert inner.mean() == pytest.approx(0.25, abs=0.02)
 
 
+def shaped(shape: str, centres: list[list[float]]) -> DroneNavigation:
+    config = DroneNavigationConfig(drones=2, obstacles=len(centres), obstacle_shape=shape)
+    task = DroneNavigation(config, 1, dt=0.1)
+    task.begin(np.array([0]), np.array([[*FAR, *GOALS, *centres]], np.float32))
+    return task
+
+
+@pytest.mark.parametrize("shape", ["box", "cylinder"])
+@pytest.mark.parametrize(("gap", "hit"), [(-0.01, True), (0.01, False)])
+def test_pillars_are_touched_at_any_height(shape: str, gap: float, hit: bool) -> None:
+    for height in (0.6, 1.5, 2.4):
+        task = shaped(shape, [[0, 0, 1.5]])
+        _, done = task.judge(at([[0.4 + gap, 0, height], [2, 2, 1]]), STEPS)
+        assert done.tolist() == [[hit, False]]
+
+
+@pytest.mark.parametrize("shape", ["box", "cylinder"])
+def test_the_nearest_pillar_is_seen_at_its_nearest_point(shape: str) -> None:
+    task = shaped(shape, [[0, 0, 1.5], [0, 1.5, 1.5]])
+    seen = task.view(at([[0.8, 0.1, 1], [-2, 2, 1]])).observations[0]
+    away = math.hypot(0.8, 0.1)
+    gap = 0.8 - 0.3 - 0.1 if shape == "box" else away - 0.3 - 0.1
+    toward = [-1, 0, 0] if shape == "box" else [-0.8 / away, -0.1 / away, 0]
+    assert seen[0, 9:] == pytest.approx((1 - gap) * np.array(toward), abs=1e-5)
+    assert (seen[1, 9:] == 0).all()
+
+
+def test_mixed_obstacles_are_all_there() -> None:
+    config = DroneNavigationConfig(drones=2, obstacles=4, obstacle_shape="mixed")
+    assert config.shapes == ("sphere", "box", "cylinder", "sphere")
+    task = shaped("mixed", [[0, 0, 1], [1, 0, 1.5], [0, 1, 1.5], [-1, 0, 1]])
+    found = task.solids()
+    assert found.spheres[0] == pytest.approx(np.array([[0, 0, 1, 0.3], [-1, 0, 1, 0.3]]))
+    assert found.boxes[0] == pytest.approx(np.array([[1, 0, 1.5, 0.3, 0.3, 1]]))
+    assert found.cylinders[0] == pytest.approx(np.array([[0, 1, 1.5, 0.3, 1]]))
+    for place in ([0, 0, 1], [1, 0, 2], [0, 1, 0.7], [-1, 0, 1]):
+        _, done = task.judge(at([place, [2, 2, 1]]), STEPS)
+        assert done[0, 0]
+        task.begin(np.array([0]), task.lay_out(np.full((1, task.draws), 0.5)))
+        task = shaped("mixed", [[0, 0, 1], [1, 0, 1.5], [0, 1, 1.5], [-1, 0, 1]])
+
+
+def test_what_the_scene_shows_stays_as_it_was() -> None:
+    task = shaped("mixed", [[0, 0, 1], [1, 0, 1.5], [0, 1, 1.5]])
+    scene = task.scene(at(FAR), STEPS)
+    before = scene.solids.boxes.copy()
+    task.begin(np.array([0]), task.lay_out(np.full((1, task.draws), 0.5)))
+    assert (scene.solids.boxes == before).all()
+    assert (task.solids().boxes != before).any()
+
+
+def test_slots_widen_the_state_alone() -> None:
+    narrow, wide = DroneNavigationConfig(), DroneNavigationConfig(obstacle_slots=5)
+    one, other = DroneNavigation(narrow, 1, 0.1), DroneNavigation(wide, 1, 0.1)
+    assert other.spec.state_size == one.spec.state_size + 9
+    assert other.draws == one.draws
+
+
+def test_the_ladder_lies_below_what_is_written() -> None:
+    easy, hard = (DroneNavigationConfig(difficulty=rung) for rung in ("easy", "hard"))
+    assert easy.obstacles < DroneNavigationConfig().obstacles < hard.obstacles
+    assert easy.goal_radius > DroneNavigationConfig().goal_radius > hard.goal_radius
+    assert hard.wind.speed > 0
+    assert DroneNavigationConfig(difficulty="hard", obstacles=0).obstacles == 0
+
+
 def _pairs(count: int) -> list[tuple[int, int]]:
     return list(itertools.combinations(range(count), 2))
 
@@ -245,6 +320,9 @@ def test_jitter_is_as_configured_where_there_is_room() -> None:
         ({"rollout_steps": 64}, "max_steps 100"),
         ({"num_envs": 8, "shards": 3}, "must divide"),
         ({"dorne": 3}, "dorne"),
+        ({"obstacle_slots": 1}, "do not hold"),
+        ({"obstacle_shape": "box", "obstacle_spread": 1.5}, "obstacles reach"),
+        ({"obstacle_shape": "cone"}, "obstacle_shape"),
     ],
 )
 def test_what_cannot_be_flown_is_refused(settings: dict[str, float], word: str) -> None:

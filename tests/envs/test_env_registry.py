@@ -89,8 +89,16 @@ def test_pettingzoo_knows_our_worlds() -> None:
     register_all()
     register_all()
     for name in ENVS:
-        env = pettingzoo.make("parallel", f"qmarl/{name}_v0", settings={"drones": 2})
-        assert len(env.reset(seed=0)[0]) == 2
+        env = pettingzoo.make("parallel", f"qmarl/{name}_v0")
+        assert set(env.reset(seed=0)[0]) == set(env.possible_agents)
+    env = pettingzoo.make("parallel", "qmarl/drone_navigation_v0", settings={"drones": 2})
+    assert len(env.reset(seed=0)[0]) == 2
+    short = pettingzoo.make("parallel", "qmarl/coin_game_v0", max_cycles=3)
+    short.reset(seed=0)
+    for _ in range(3):
+        assert short.agents
+        short.step(dict.fromkeys(short.agents, 0))
+    assert not short.agents
 
 
 def test_our_world_through_pettingzoo_is_our_world() -> None:

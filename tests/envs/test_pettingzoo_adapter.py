@@ -2,10 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
-from pettingzoo import ParallelEnv
 
-from envs.adapters import PettingZooWorld
 from envs.pettingzoo_source import PettingZooConfig
 from envs.registry import make
 from envs.scripted import at_random
@@ -16,93 +13,15 @@ from qmarl.seeding import seed_for
 SPREAD = "mpe2.simple_spread_v3:parallel_env"
 
 
-class Caravan(ParallelEnv):
-    """Three unlike agents: ``ant`` dies in step 2, ``bee`` is cut in step 3, ``cow`` goes on."""
-
-    metadata = {"name": "caravan"}  # noqa: RUF012 - PettingZoo's own convention
-
-    def __init__(self, spoil: str = "", length: int = 5) -> None:
-        self.possible_agents = ["ant", "bee", "cow"]
-        self.agents: list[str] = []
-        self.spoil, self.length, self.seeds, self.moves = spoil, length, [], []
-        masked = {"observation": Box(-9, 9, (2,)), "action_mask": MultiBinary(3)}
-        self.seen = {"ant": Box(-9, 9, (2, 2)), "bee": Dict(masked), "cow": Discrete(3)}
-        self.acts = {"ant": Discrete(2), "bee": Discrete(3), "cow": Discrete(4, start=10)}
-
-    def observation_space(self, agent: str) -> Any:
-        return self.seen[agent]
-
-    def action_space(self, agent: str) -> Any:
-        return self.acts[agent]
-
-    def observe(self) -> dict[str, Any]:
-        late = self.spoil == "restart" and len(self.seeds) > 2
-        bad = np.nan if late or (self.spoil == "observation" and self.clock == 1) else 0
-        seen = {
-            "ant": np.full((2, 2), self.clock + bad, np.float32),
-            "bee": {
-                "observation": np.array([self.clock, -1], np.float32),
-                "action_mask": np.array([1, 0, 1], np.int8),
-            },
-            "cow": self.clock % 3,
-        }
-        return {agent: seen[agent] for agent in self.agents}
-
-    def state(self) -> np.ndarray:
-        if self.spoil != "state":
-            raise NotImplementedError
-        return np.array([np.nan])
-
-    def reset(self, seed: int | None = None, options: Any = None) -> Any:
-        self.clock, self.agents = 0, list(self.possible_agents)
-        self.seeds.append(seed)  # the first one is the adapter's look at a first episode
-        return self.observe(), {agent: {} for agent in self.agents}
-
-    def step(self, actions: dict[str, int]) -> Any:
-        assert set(actions) == set(self.agents)
-        if self.spoil == "raise":
-            raise RuntimeError("a wheel came off")
-        self.clock += 1
-        self.moves.append(actions)
-        seen = self.observe()
-        bad = np.inf if self.spoil == "reward" else 0
-        rewards = {agent: float(self.clock) for agent in self.agents} | {"cow": 1 + bad}
-        ends = {agent: agent == "ant" and self.clock == 2 for agent in self.agents}
-        cuts = {
-            agent: (agent == "bee" and self.clock == 3) or self.clock == self.length
-            for agent in self.agents
-        }
-        infos = {agent: {"milk": 2.0} if agent == "cow" else {} for agent in self.agents}
-        self.agents = [a for a in self.agents if not (ends[a] or cuts[a])]
-        return seen, rewards, ends, cuts, infos
-
-
-def talker() -> ParallelEnv:
-    env = Caravan()
-    env.acts["cow"] = Box(-1, 1, (2,))
-    return env
-
-
-def gridder() -> ParallelEnv:
-    env = Caravan()
-    env.seen["cow"] = MultiDiscrete([2, 3])
-    env.observe = lambda: {**Caravan.observe(env), "cow": np.array([1, 2])}
-    return env
-
-
-def broken() -> ParallelEnv:
-    raise OSError("no such\n simulator")
-
-
-def plain() -> object:
-    return object()
-
-
-HERE = f"{__name__}:"
+HERE = "foreign_worlds:"
 
 
 def caravan(num_envs: int = 2, **settings: Any) -> World:
     return make(PettingZooConfig(**{"id": HERE + "Caravan", "max_steps": 5, **settings}), num_envs)
+
+
+def env_of(world: World, row: int = 0) -> Any:
+    return world._crew.copies[row]._source._env  # type: ignore[attr-defined]
 
 
 MOVES = np.array([[1, 2, 3]] * 2)
@@ -159,12 +78,10 @@ def test_who_is_cut_shows_what_it_would_have_seen() -> None:
 
 def test_actions_reach_the_agents_under_their_own_numbers() -> None:
     world = caravan(1)
-    assert isinstance(world, PettingZooWorld)
     world.reset(0)
     for _ in range(3):
         world.step(MOVES[:1])
-    env = world._envs[0]
-    assert env.moves == [{"ant": 1, "bee": 2, "cow": 13}] * 2 + [{"bee": 2, "cow": 13}]
+    assert env_of(world).moves == [{"ant": 1, "bee": 2, "cow": 13}] * 2 + [{"bee": 2, "cow": 13}]
 
 
 def test_a_masked_action_is_refused() -> None:
@@ -180,10 +97,8 @@ def test_seeds_belong_to_the_world_and_the_episode() -> None:
         w.reset(7, first)
         for _ in range(5):
             w.step(MOVES[[0] * w.num_envs])
-    assert isinstance(world, PettingZooWorld)
-    assert isinstance(shard, PettingZooWorld)
     expected = [seed_for(7, "env", 2, episode) & 0x7FFFFFFF for episode in (0, 1)]
-    assert world._envs[2].seeds[-2:] == shard._envs[0].seeds[-2:] == expected
+    assert env_of(world, 2).seeds[-2:] == env_of(shard).seeds[-2:] == expected
 
 
 def test_outcomes_are_read_from_the_last_infos() -> None:
@@ -225,9 +140,9 @@ def test_a_spoiled_step_is_one_clear_sentence(spoil: str, words: str) -> None:
     [
         (HERE + "broken", "raised OSError: no such simulator"),
         (HERE + "plain", "no PettingZoo ParallelEnv"),
-        (HERE + "talker", "only Discrete actions"),
+        (HERE + "talker", "cow acts by numbers and ant by choices"),
         (HERE + "missing", "has no attribute 'missing'"),
-        (HERE + "SPREAD", "not a factory"),
+        (HERE + "NUMBER", "not a factory"),
         ("no_such_module:env", "No module named 'no_such_module'"),
         ("sisl/pursuit-v9", "nearest is 'sisl/pursuit-v5'"),
     ],
@@ -294,26 +209,37 @@ def test_simple_spread_is_the_same_whatever_the_batch() -> None:
         world.close()
 
 
-class Faulty(Caravan):
-    """Breaks the API in the way that ``spoil`` names."""
-
-    def reset(self, seed: int | None = None, options: Any = None) -> Any:
-        if self.spoil == "reset" and len(self.seeds) > 1:
-            raise RuntimeError("no runway")
-        return super().reset(seed, options)
-
-    def step(self, actions: Any) -> Any:
-        seen, *rest = super().step(actions)
-        if self.spoil == "length" and "ant" in seen:
-            seen["ant"] = np.zeros(3, np.float32)
-        return (seen, *rest[:-1]) if self.spoil == "short" else (seen, *rest)
-
-
-@pytest.mark.parametrize("fault", ["reset", "length", "short"])
-def test_any_fault_of_a_foreign_world_is_told_as_its_own(fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("reset", "world 4 raised RuntimeError: no runway"),
+        ("length", r"world 4: what ant sees is float32 of shape \(3,\), its space has \(2, 2\)"),
+        ("short", "world 4: its step returned 4 values, a ParallelEnv returns 5"),
+        ("list", "world 4: its step returned a list among its 5 values"),
+        ("blind", "world 4: cow was given no observation"),
+        ("unpaid", "world 4: cow was given no reward"),
+        ("words", "world 4: the reward of cow is 'plenty', which is not a number"),
+        ("vanish", "world 4: cow left without being terminated or truncated"),
+        ("stranger", "world 4: 'dog' is there, but not among its possible_agents"),
+        ("nobody", "world 4: no agent is there after reset"),
+        ("mask", "world 4: what bee may do has a mask of 2 entries for 3 actions"),
+        ("kind", r"world 4: what cow sees is 7, allowed are \[0\] to \[2\]"),
+        ("huge", "an observation of ant in world 4 is inf"),
+    ],
+)
+def test_any_fault_of_a_foreign_world_is_told_as_its_own(fault: str, words: str) -> None:
     world = make(PettingZooConfig(id=HERE + "Faulty", max_steps=5, kwargs={"spoil": fault}), 1)
-    with pytest.raises(RunError, match=r"world 4 raised \w+Error"):
+    with pytest.raises(RunError, match=words):
         fly(world)
+    with pytest.raises(RunError, match="reset"):  # nothing to go on from
+        world.step(MOVES[:1])
+
+
+def test_who_ended_stays_away_even_where_the_environment_forgets_it() -> None:
+    world = caravan(1, kwargs={"spoil": "forget"})
+    world.reset(0)
+    alive = [world.step(MOVES[:1]).view.alive[0, 0] for _ in range(5)]
+    assert alive == [True, False, False, False, True]
 
 
 def fly(world: World) -> None:

@@ -1,0 +1,1 @@
+"""Pictures of worlds: flights from above and in space, and boards of games."""

@@ -1,0 +1,1 @@
+"""Sensing: what agents know of the world, by noise, rays and radio."""
