@@ -2,6 +2,7 @@
 
     python benchmarks/worlds.py            # the whole table, some minutes
     python benchmarks/worlds.py --quick    # less exact; nothing is written
+    python benchmarks/worlds.py --pyflyt PYTHON    # PyFlyt too, by an interpreter that has it
 
 One process and one thread. An env-step moves all agents of one world by one decision. Candidates
 are interleaved in random order and judged by the median of their CPU time a step, so quote the
@@ -20,6 +21,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import subprocess
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +58,25 @@ OTHERS = {
     "mpe2 simple_spread_v3, 4 agents": ("mpe2.simple_spread_v3", {"N": AGENTS}),
     "pettingzoo cooperative_pong_v6": ("pettingzoo.butterfly.cooperative_pong_v6", {}),
 }
+
+PYFLYT = f"""
+import time
+from PyFlyt.pz_envs.quadx_envs.ma_quadx_hover_env import MAQuadXHoverEnv
+import numpy as np
+env = MAQuadXHoverEnv(start_pos=np.array([[i, 0.0, 2.0] for i in range({AGENTS})]))
+env.reset(seed=0)
+rates = []
+for _ in range(5):
+    begun, steps = time.process_time(), 0
+    while time.process_time() - begun < 2:
+        env.step({{agent: env.action_space(agent).sample() for agent in env.agents}})
+        steps += 1
+        if not env.agents:
+            env.reset()
+    rates.append(steps / (time.process_time() - begun))
+print(sorted(rates)[2])
+"""
+"""Runs in the other interpreter: one decision is 1/40 s there."""
 
 Call = Callable[[], Any]
 
@@ -114,6 +135,13 @@ def elsewhere(module: str, settings: Mapping[str, Any]) -> Call:
     return step
 
 
+def pyflyt(python: str) -> dict[str, dict[str, int]]:
+    """PyFlyt's quadrotors under random actions, by an interpreter that has it (with numpy<2)."""
+    done = subprocess.run([python, "-c", PYFLYT], capture_output=True, text=True, check=True)
+    rate = float(done.stdout.split()[-1])
+    return {f"PyFlyt MAQuadXHoverEnv, {AGENTS} drones": {"1": round(rate)}}
+
+
 def _round() -> Iterator[int]:
     while True:
         yield from range(PLANNED)
@@ -169,7 +197,7 @@ def show(title: str, table: Mapping[str, Mapping[str, int]]) -> None:
         print(f"  {name:<48}{cells}", flush=True)
 
 
-def measure(budget: float) -> dict[str, Any]:
+def measure(budget: float, python: str | None) -> dict[str, Any]:
     """Measures and prints everything."""
     dynamics = rates(
         {(n, size): moves(b) for size in SIZES for n, b in backends(size).items()}, budget
@@ -199,6 +227,8 @@ def measure(budget: float) -> dict[str, Any]:
             print(f"  {name}: not installed, left out")
             continue
         others |= rates({(name, 1): elsewhere(module, settings)}, budget)
+    if python is not None:
+        others |= pyflyt(python)
     show("worlds of other projects", others)
     return {"dynamics": dynamics, "worlds": worlds, "lidar_cost": cost, "others": others}
 
@@ -209,9 +239,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="less exact; nothing is written")
-    quick = parser.parse_args().quick
-    found = measure(0.1 if quick else 1.0)
-    if not quick:
+    parser.add_argument("--pyflyt", metavar="PYTHON", help="an interpreter that has PyFlyt")
+    given = parser.parse_args()
+    found = measure(0.1 if given.quick else 1.0, given.pyflyt)
+    if not given.quick:
         about = {"unit": "env-steps per CPU-second", "agents": AGENTS}
         SCORES.write_text(json.dumps({**about, **found}, indent=2) + "\n", encoding="utf-8")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.block import Block, bytes_of
 from envs.copies import Copy
-from envs.guard import check_actions, check_finite
+from envs.guard import check_actions, check_finite, check_mask
 from envs.pettingzoo_source import PettingZooConfig, factory
 from envs.sources import picture_of
 from envs.workers import Inline, Workers
@@ -95,6 +95,18 @@ class PettingZooWorld:
         self._view = view
         outcomes = self._outcomes() if ended.any() else {}
         return Step(view, final, rewards, block.terminated.copy(), truncated, ended, outcomes)
+
+    def restart(self, mask: Array) -> View:
+        """Begins the next episode of some copies; see :meth:`envs.world.World.restart`."""
+        if self._view is None:
+            raise RunError(f"{self._spec.name}: reset(seed) must come before restart(mask)")
+        check_mask(mask, self.num_envs, self._spec)
+        self._view, self._crew.block.ended[:] = None, mask
+        self._crew.restart()
+        view = self._crew.block.after.copy()
+        check_finite(view, np.zeros(1, np.float32), self._spec, self._first_env)
+        self._view = view
+        return view
 
     def positions(self) -> Array:
         """Raises ``RunError``: foreign worlds do not say where their agents are."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.bodies import Bodies
 from envs.draws import EpisodeDraws
-from envs.guard import check_actions, check_finite
+from envs.guard import check_actions, check_finite, check_mask
 from envs.world import Scene, Step, View, WorldSpec
 from qmarl.errors import RunError
 
@@ -192,6 +192,13 @@ class BatchWorld:
         outcomes = self._restart(ended, bodies) if ended.any() else {}
         return Step(self._view, final, rewards, terminated, truncated, ended, outcomes)
 
+    def restart(self, mask: Array) -> View:
+        """Begins the next episode of some copies; see :meth:`envs.world.World.restart`."""
+        view, self._last = self._started(), None
+        rows = check_mask(mask, self.num_envs, self._spec)
+        self._view = self._renewed(view, rows) if rows.size else view
+        return self._view
+
     def positions(self) -> Array:
         """``(E, A, 3)`` float32 positions in metres, of the episodes now under way."""
         return self._backend.position.copy()
@@ -252,10 +259,14 @@ class BatchWorld:
         task, rows = self._task, np.flatnonzero(ended)
         outcomes = task.outcomes()
         self._last = task.scene(bodies, self._steps)
+        self._view = self._renewed(self._started(), rows)
+        return outcomes
+
+    def _renewed(self, view: View, rows: Array) -> View:
+        """Begins the next episode in worlds ``rows``; returns the view with their new sight."""
         self._episode[rows] += 1
         self._begin(rows)
-        self._view = _overlay(self._started(), self._look(self._bodies(), rows), rows)
-        return outcomes
+        return _overlay(view, self._look(self._bodies(), rows), rows)
 
 
 def _sensing_spec(spec: WorldSpec, sensors: Sensors | None) -> WorldSpec:

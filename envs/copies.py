@@ -116,6 +116,16 @@ class Copy:
         else:
             _turn(block.final, block.after, row, cut)
 
+    def restart(self, block: Block, row: int) -> None:
+        """Breaks the episode off where the block says that it ended, and starts the next.
+
+        Raises:
+            RunError: The environment raised, or broke its own interface.
+        """
+        if block.ended[row]:
+            self._episode += 1
+            self.begin(block.after, row)
+
     def picture(self) -> Any:
         """What the environment's own ``render`` shows."""
         return self._source.picture()

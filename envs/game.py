@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol, Self, final
 import numpy as np
 from pydantic import Field, model_validator
 
-from envs.guard import check_actions, check_finite
+from envs.guard import check_actions, check_finite, check_mask
 from envs.section import WorldSection
 from envs.world import Scene, Step, View, WorldSpec
 from qmarl.errors import RunError
@@ -212,6 +212,13 @@ class GameWorld:
         outcomes = self._restart(numbers, ended) if ended.any() else {}
         return Step(self._view, final, rewards, terminated, truncated, ended, outcomes)
 
+    def restart(self, mask: Array) -> View:
+        """Begins the next episode of some copies; see :meth:`envs.world.World.restart`."""
+        if self._view is None or self._numbers is None:
+            raise RunError(f"{self.spec.name}: reset(seed) must come before restart(mask)")
+        rows, self._last = check_mask(mask, self.num_envs, self.spec), None
+        return self._renewed(self._numbers, rows)
+
     def positions(self) -> Array:
         """Raises ``RunError``: agents of a game are nowhere."""
         raise RunError(f"{self.spec.name} has no positions: it is a game without bodies")
@@ -252,8 +259,13 @@ class GameWorld:
         outcomes, rows = self._game.outcomes(), np.flatnonzero(ended)
         if self._drawn is not None:
             self._last = self._drawn()
+        self._renewed(numbers, rows)
+        return outcomes
+
+    def _renewed(self, numbers: GameDraws, rows: Array) -> View:
+        """Begins the next episode in worlds ``rows``; returns what all see."""
         self._episode[rows] += 1
         self._begin(numbers, rows)
         # Looking at all worlds once more costs no more than looking at some and mixing the two.
         self._view = self._look(self._everyone)
-        return outcomes
+        return self._view

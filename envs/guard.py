@@ -81,6 +81,21 @@ def _refuse(actions: Array, bad: Array, mask: Array, spec: WorldSpec, first_env:
     )
 
 
+def check_mask(mask: Array, num_envs: int, spec: WorldSpec) -> Array:
+    """Checks a choice of copies, and returns their rows ``(k,)``.
+
+    Raises:
+        RunError: The mask is not ``(num_envs,)`` of truth values.
+    """
+    mask = np.asarray(mask)
+    if mask.shape != (num_envs,) or mask.dtype != bool:
+        raise RunError(
+            f"{spec.name}: the mask must be truth values of shape {(num_envs,)}, "
+            f"got {mask.dtype} of shape {mask.shape}"
+        )
+    return np.flatnonzero(mask)
+
+
 def check_finite(view: View, rewards: Array, spec: WorldSpec, first_env: int = 0) -> None:
     """Refuses numbers that are not finite before anything learns from them.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _PATIENCE = 5.0  # seconds that a process is given to close its copies before it is ended
-_BEGIN, _STEP, _CLOSE, _DONE = b"b", b"s", b"c", b"."
+_BEGIN, _STEP, _RESTART, _CLOSE, _DONE = b"b", b"s", b"r", b"c", b"."
 
 
 class Crew(Protocol):
@@ -41,6 +41,10 @@ class Crew(Protocol):
 
     def advance(self) -> None:
         """Moves every copy by the actions in the block."""
+        ...
+
+    def restart(self) -> None:
+        """Starts the next episode in every copy whose episode the block says has ended."""
         ...
 
     def close(self) -> None:
@@ -65,6 +69,11 @@ class Inline:
         """Moves every copy by the actions in the block."""
         for row, copy in enumerate(self.copies):
             copy.advance(self.block, row)
+
+    def restart(self) -> None:
+        """Starts the next episode in every copy whose episode the block says has ended."""
+        for row, copy in enumerate(self.copies):
+            copy.restart(self.block, row)
 
     def close(self) -> None:
         """Closes every copy."""
@@ -129,6 +138,10 @@ class Workers:
     def advance(self) -> None:
         """Moves every copy by the actions in the block."""
         self._tell([_STEP] * len(self._pipes))
+
+    def restart(self) -> None:
+        """Starts the next episode in every copy whose episode the block says has ended."""
+        self._tell([_RESTART] * len(self._pipes))
 
     def close(self) -> None:
         """Ends the processes."""
@@ -209,7 +222,7 @@ def _work(words: str, stretch: tuple[int, int], memory: Any, pipe: Connection) -
             if order[:1] == _BEGIN:
                 answer = _tried(crew.begin, *json.loads(order[1:]))
             else:
-                answer = _tried(crew.advance)
+                answer = _tried(crew.restart if order == _RESTART else crew.advance)
     except (EOFError, OSError):  # whoever started it is gone
         pass
     finally:

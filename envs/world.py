@@ -166,6 +166,20 @@ class World(Protocol):
         """
         ...
 
+    def restart(self, mask: Array) -> View:
+        """Breaks off the episodes of some copies and begins their next ones.
+
+        Args:
+            mask: ``(E,)`` bool, which copies.
+
+        Returns:
+            What is seen now in every copy.
+
+        Raises:
+            RunError: The world was not reset before, or the mask is misshapen.
+        """
+        ...
+
     def positions(self) -> Array:
         """``(E, A, 3)`` positions in metres in one frame; ``RunError`` when there are none."""
         ...

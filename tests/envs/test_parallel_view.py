@@ -13,6 +13,7 @@ from envs import check_env, make
 from envs.check import random_actions
 from envs.parallel import ParallelView, parallel_env
 from envs.registry import ENVS
+from envs.world import WorldSpec
 from qmarl.errors import ConfigurationError, RunError
 
 with warnings.catch_warnings():  # PettingZoo's own tests import its own deprecated modules
