@@ -50,7 +50,8 @@ class ActorConfig(Section):
     precision: Precision = "float32"
     """Floating-point type of acting and learning."""
     shots: int | None = Field(None, ge=1)
-    """Measurements behind every output of the circuit; by default outputs are exact."""
+    """Measurements behind every output of the circuit, on any backend; by default outputs are
+    exact."""
     gradient: Gradient | None = None
     """``adjoint`` (exact, the usual one), ``parameter_shift`` (usual with shots), or ``spsa``."""
     spsa: SPSAConfig = SPSAConfig()
@@ -82,10 +83,15 @@ class ActorConfig(Section):
             return self
         if self.kind == "mlp":
             raise ValueError("shots and gradient are for 'kind: vqc', not for 'mlp'")
-        if self.backend != "program":
+        if self.backend != "program" and self.gradient == "spsa":
             raise ValueError(
-                f"shots and gradient are for 'backend: program', not for '{self.backend}'; "
-                "a device takes its own by device_options: {shots: ...}"
+                f"gradient: 'spsa' is for 'backend: program', not for '{self.backend}'; use "
+                "'parameter_shift'"
+            )
+        if self.shots is not None and self.device_options.get("shots", self.shots) != self.shots:
+            raise ValueError(
+                f"shots: {self.shots}, but device_options has {self.device_options['shots']}; "
+                "leave one of them out"
             )
         if self.shots is not None and self.gradient == "adjoint":
             raise ValueError(

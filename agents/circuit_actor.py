@@ -20,8 +20,6 @@ from qmarl.circuits import Circuit, Program, build_circuit
 from qmarl.circuits.builtin import circuit_layout, initial_weights
 from qmarl.circuits.noise import SILENT, NoiseConfig
 from qmarl.circuits.noise_program import Runner
-from qmarl.circuits.shots_program import make_runner
-from qmarl.errors import ConfigurationError
 from qmarl.types import Array, Layout, ParameterSpec, Params
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ class DevicePolicy:
     @property
     def circuit(self) -> Circuit:
         """The circuit, built once in each process that asks for it."""
-        return _circuit_of(self.config, self.n_inputs)
+        return _circuit_of(self.config, self.n_inputs, SILENT)
 
     def bind(self, params: Params) -> Act:
         """Hands the parameters to torch; the device runs the circuit at each call."""
@@ -111,7 +109,7 @@ class CircuitActor:
     @property
     def circuit(self) -> Circuit:
         """The circuit, compiled once in each process that asks for it."""
-        return _circuit_of(self.config, self.n_observations)
+        return _circuit_of(self.config, self.n_observations, self.noise)
 
     @property
     def layout(self) -> Layout:
@@ -154,14 +152,10 @@ class CircuitActor:
     @property
     def measurement(self) -> dict[str, Any]:
         """How the outputs come about, as plain data: noise, shots and gradient."""
-        if self.program is None:
-            circuit = self.circuit
-            return {"noise": None, "shots": circuit.shots, "gradient": circuit.gradient}
-        sampling = self.config.sampling
         return {
             "noise": None if self.noise.silent else self.noise.model_dump(),
-            "shots": sampling.shots,
-            "gradient": sampling.gradient,
+            "shots": self.circuit.shots,
+            "gradient": self.circuit.gradient,
         }
 
 
@@ -185,17 +179,8 @@ def circuit_actor(
         ConfigurationError: The inputs do not fit on the qubits, there is no such device, or noise
             and shots do not fit the circuit.
     """
-    circuit = _circuit_of(config, n_observations)
-    sampling, program = config.sampling, circuit.program
-    if noise.silent and sampling.gradient == "adjoint":
-        return CircuitActor(config, n_observations, n_actions, program, head=head)
-    if program is None:
-        raise ConfigurationError(
-            f"noise and shots act on the backend 'program'; the circuit runs on '{circuit.path}' "
-            f"({circuit.reason}), where they are not supported"
-        )
-    runner = make_runner(program, noise, sampling)
-    assert not isinstance(runner, Program)
+    circuit = _circuit_of(config, n_observations, noise)
+    program, runner = circuit.program, circuit.runner
     return CircuitActor(config, n_observations, n_actions, program, runner, noise, head)
 
 
@@ -219,12 +204,19 @@ def _outputs(
     return torch.baddbmm(bias.unsqueeze(-2), outputs, weight)
 
 
-def _circuit_of(config: ActorConfig, n_inputs: int) -> Circuit:
-    fields = {"circuit", "backend", "device_options", "device_retries"}
-    return _circuit(config.model_dump_json(include=fields), n_inputs)
+def _circuit_of(config: ActorConfig, n_inputs: int, noise: NoiseConfig) -> Circuit:
+    fields = {"circuit", "backend", "device_options", "device_retries", "shots", "gradient", "spsa"}
+    return _circuit(config.model_dump_json(include=fields), n_inputs, noise.model_dump_json())
 
 
 @lru_cache(maxsize=16)  # compiling takes a second or more; a process needs each circuit once
-def _circuit(actor: str, n_inputs: int) -> Circuit:
+def _circuit(actor: str, n_inputs: int, noise: str) -> Circuit:
     config = ActorConfig.model_validate_json(actor)
-    return build_circuit(config.circuit, n_inputs, config.backend, config.device)
+    return build_circuit(
+        config.circuit,
+        n_inputs,
+        config.backend,
+        config.device,
+        noise=NoiseConfig.model_validate_json(noise),
+        shots=config.sampling,
+    )

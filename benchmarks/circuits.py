@@ -1,12 +1,17 @@
 """Measures what fused circuits gain over PennyLane's `default.qubit`, side by side.
 
-    python benchmarks/circuits.py            # the whole table, some minutes
-    python benchmarks/circuits.py --quick    # a few cases
+    python benchmarks/circuits.py            # the whole table, up to eight minutes
+    python benchmarks/circuits.py --quick    # a few cases, about a minute; nothing is written
 
 One process and one thread. Candidates are interleaved in random order and judged by the median of
 their CPU time a call, so quote the ratios: seconds depend on the machine and on its other guests.
-Weights are rebuilt in every call, except in the column `frozen`. Results go to
-benchmarks/scores/circuits.json.
+Weights are rebuilt in every call, except in the column `frozen`. Where JAX can be imported, some
+cells also have the same circuit jitted by it; compile times (a first call) are in the results,
+which go to benchmarks/scores/circuits.json.
+
+Columns: PennyLane's time over ours for the forward pass, the forward pass under frozen weights,
+forward and backward through torch, and the same without autograd (`direct`); in double precision
+the last two once more. JAX's time over ours for `both` and `direct`.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import os
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 import argparse
 import gc
@@ -24,6 +30,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,6 +81,9 @@ CASES = {
 }
 BATCHES = (1, 16, 256, 4096)
 MOST = {12: 256}  # PennyLane would need tens of GB beyond
+WITH_JAX = (16, 256)
+"""Batches at which JAX takes part: it compiles some ten seconds for every shape."""
+
 QUICK = {"4q2L": (16, 256), "4q5L re-upload": (256,), "8q4L": (256,)}
 
 
@@ -112,22 +122,27 @@ def pennylane(case: Case) -> Callable[[Any, Any], Any]:
     return lambda inputs, weights: torch.stack(node(inputs, weights), -1)
 
 
-def jitted(case: Case, data: Data) -> dict[str, Call]:
-    """The same under JAX, compiled; empty where JAX is not installed."""
-    if not HAS_JAX:
-        return {}
+def jitted(case: Case, data: Data) -> tuple[dict[str, Call], dict[str, float]]:
+    """The same under JAX, compiled, and the seconds that each first call took."""
     import jax
     import pennylane as qp
 
+    warnings.filterwarnings("ignore", message="Explicitly requested dtype complex128")
     device = qp.device("default.qubit", wires=case.qubits)
     node = qp.QNode(case.function, device, interface="jax", diff_method="backprop")
     values = jax.jit(lambda w, x: jax.numpy.stack(node(x, w), -1))
     both = jax.jit(jax.value_and_grad(lambda w, x, c: (values(w, x) * c).sum()))
     x, w, c = (jax.numpy.asarray(part) for part in data)
-    return {
+    calls: dict[str, Call] = {
         "forward jax": lambda: values(w, x).block_until_ready(),
         "both jax": lambda: jax.block_until_ready(both(w, x, c)),
     }
+    seconds = {}
+    for name, call in calls.items():
+        started = time.perf_counter()
+        call()
+        seconds[name] = round(time.perf_counter() - started, 1)
+    return calls, seconds
 
 
 class Data(NamedTuple):
@@ -200,14 +215,16 @@ def candidates(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) ->
         calls[f"direct program {dtype}"] = lambda data=data: circuit.value_and_gradients(
             *data, need_inputs=False
         )
-    if not agents:
-        calls |= jitted(case, draw(case, (), batch, "float32"))
     return calls
 
 
 def cell(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) -> dict[str, Any]:
-    """Measures one cell; ratios are PennyLane's time over ours."""
-    seconds = compare(candidates(case, circuit, agents, batch))
+    """Measures one cell."""
+    calls, compiled = candidates(case, circuit, agents, batch), None
+    if HAS_JAX and not agents and batch in WITH_JAX and case.qubits <= 8:
+        more, compiled = jitted(case, draw(case, (), batch, "float32"))
+        calls |= more
+    seconds = compare(calls)
     ratios: dict[str, dict[str, float]] = {}
     for dtype in DTYPES:
         forward, both = (seconds[f"{what} pennylane {dtype}"] for what in ("forward", "both"))
@@ -217,7 +234,13 @@ def cell(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) -> dict[
             "both": round(both / seconds[f"both program {dtype}"], 1),
             "direct": round(both / seconds[f"direct program {dtype}"], 1),
         }
-    return {"ratios": ratios, "microseconds": {k: round(1e6 * v, 1) for k, v in seconds.items()}}
+    if compiled is not None:
+        ratios["jax"] = {
+            what: round(seconds["both jax"] / seconds[f"{what} program float32"], 2)
+            for what in ("both", "direct")
+        }
+    microseconds = {k: round(1e6 * v, 1) for k, v in seconds.items()}
+    return {"ratios": ratios, "microseconds": microseconds, "jax_first_call_s": compiled}
 
 
 def rollout(case: Case, circuit: Any, agents: int = 4, envs: int = 16) -> dict[str, Any]:
@@ -312,14 +335,24 @@ def processes(circuits: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def show(name: str, result: Mapping[str, Any]) -> None:
+COLUMNS = (
+    ("float32", ("forward", "frozen", "both", "direct")),
+    ("float64", ("both", "direct")),
+    ("jax", ("both", "direct")),
+)
+
+
+def header() -> None:
+    """Prints the head of the table."""
+    kinds = "".join(f"{kind:<{8 * len(names)}}" for kind, names in COLUMNS)
+    print(f"{'':<40}{kinds}")
+    print(f"{'':<40}" + "".join(f"{name:<8}" for _, names in COLUMNS for name in names), flush=True)
+
+
+def show(name: str, ratios: Mapping[str, Mapping[str, float]]) -> None:
     """Prints one row of ratios."""
-    for kind, ratios in result["ratios"].items():
-        if isinstance(ratios, dict):
-            cells = "".join(f"  {what} {ratio:>7}" for what, ratio in ratios.items())
-            print(f"{name:<28} {kind}{cells}", flush=True)
-        else:
-            print(f"{name:<28} {kind} / program: {ratios}", flush=True)
+    cells = (ratios.get(kind, {}).get(what, "") for kind, names in COLUMNS for what in names)
+    print(f"{name:<40}" + "".join(f"{ratio:<8}" for ratio in cells), flush=True)
 
 
 def main() -> None:
@@ -338,6 +371,9 @@ def main() -> None:
     cases = {name: CASES[name] for name in (QUICK if quick else CASES)}
     circuits = {n: Circuit(c.function, c.qubits, c.shape) for n, c in cases.items()}
     rows: dict[str, Any] = {}
+    if not HAS_JAX:
+        print("JAX cannot be imported: its columns stay empty")
+    header()
     for name, case in cases.items():
         sizes = [(None, batch) for batch in (QUICK[name] if quick else BATCHES)]
         if case.qubits == 4:
@@ -346,11 +382,12 @@ def main() -> None:
             if batch <= MOST.get(case.qubits, batch):
                 row = f"{name}, batch {batch}" + (f" of {agents} agents" if agents else "")
                 rows[row] = cell(case, circuits[name], (agents,) if agents else (), batch)
-                show(row, rows[row])
-    rows["rollout step, 4 agents x 16"] = rollout(CASES["4q2L"], circuits["4q2L"])
-    show("rollout step", rows["rollout step, 4 agents x 16"])
+                show(row, rows[row]["ratios"])
+    step = rows["rollout step, 4 agents x 16"] = rollout(CASES["4q2L"], circuits["4q2L"])
+    print(f"rollout step, 4 agents x 16: {step['ratios']} times the program's time")
     whole = processes(circuits)
-    print(whole)
+    for name, value in whole.items():
+        print(f"{name}: {value}")
     if not quick:
         machine = {"cores": os.cpu_count(), "load_before": load, "load_after": os.getloadavg()}
         rows["processes"], rows["machine"] = whole, machine

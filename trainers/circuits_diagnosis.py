@@ -73,7 +73,7 @@ def examine(
     Raises:
         ConfigurationError: There are too few samples, or no such widths or depths.
     """
-    config, backend = actor.circuit, actor.backend
+    config = actor.circuit
     starts = dict.fromkeys(["uniform", config.ansatz.initialisation])
     scans = tuple(
         diagnostics.gradient_variance(
@@ -84,7 +84,8 @@ def examine(
             seed,
             observable,
             initialisation=start,
-            backend=backend,
+            backend=actor.backend,
+            device=actor.device,
         )
         for order, start in enumerate(starts)
     )

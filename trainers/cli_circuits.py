@@ -26,10 +26,6 @@ circuits_app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-circuits_app.command(
-    epilog="Example: [bold]qmarl circuits noise runs/quickstart/latest --depolarising 0,0.01[/]"
-)(noise)
-
 Group = Annotated[
     str | None, typer.Option("--group", help="Group of agents; the first one by default.")
 ]
@@ -64,12 +60,13 @@ def describe(
     experiment, circuit = _circuit(config, overrides, group)
     facts = asdict(circuit.describe())
     facts["initialisation"] = experiment.actor.circuit.ansatz.initialisation
+    facts["training"] = experiment.actor.circuit.training.kind
     if as_json:
         typer.echo(json.dumps(facts))
         return
     for name, value in facts.items():
-        words = _counted(value) if isinstance(value, Mapping) else value
-        typer.echo(f"{name:<14}  {words}")
+        words = _listed(value) if isinstance(value, Mapping) else value
+        typer.echo(f"{name:<14}  {'none' if words in (None, '') else words}")
 
 
 @circuits_app.command(
@@ -95,13 +92,17 @@ def diagnose(
     ),
     as_json: Json = False,
 ) -> None:
-    """Measures whether the circuit can be trained, what it can express and how it entangles."""
+    """Measures whether the circuit can be trained, what it can express and how it entangles.
+
+    Without noise and shots: it is about the circuit, whatever computer runs it. Options of a
+    PennyLane device are kept.
+    """
     from qmarl.circuits.drawing import check_picture
 
     widths = _numbers(qubits, "--qubits")
     depths = _numbers(layers, "--layers") if layers else None
     check_picture(plot)
-    experiment, circuit = _circuit(config, overrides, group)
+    experiment, circuit = _circuit(config, overrides, group, ideal=True)
     from trainers.circuits_diagnosis import examine, table
     from trainers.circuits_plot import plot as picture
 
@@ -114,8 +115,12 @@ def diagnose(
     typer.echo(f"wrote {plot}", err=True)
 
 
-def _json(found: Diagnosis) -> str:
+circuits_app.command(
+    epilog="Example: [bold]qmarl circuits noise runs/quickstart/latest --depolarising 0,0.01[/]"
+)(noise)
 
+
+def _json(found: Diagnosis) -> str:
     plain = asdict(found)
     for name in ("fidelities", "haar"):
         plain["expressibility"][name] = plain["expressibility"][name].tolist()
@@ -123,9 +128,9 @@ def _json(found: Diagnosis) -> str:
 
 
 def _circuit(
-    path: Path, overrides: list[str] | None, group: str | None
+    path: Path, overrides: list[str] | None, group: str | None, *, ideal: bool = False
 ) -> tuple[ExperimentConfig, Circuit]:
-    """The experiment, and the circuit of one group of its agents."""
+    """The experiment, and the circuit of one group of its agents, or its ideal."""
     from trainers.config import load_experiment
 
     experiment = load_experiment(path, overrides or [])
@@ -141,7 +146,10 @@ def _circuit(
         raise ConfigurationError(f"--group: {unknown('group', group, names)}")
     size = _inputs(experiment, group or names[0])
     actor = experiment.actor
-    return experiment, build_circuit(actor.circuit, size, actor.backend, actor.device)
+    noise, sampling = (None, None) if ideal else (experiment.noise, actor.sampling)
+    return experiment, build_circuit(
+        actor.circuit, size, actor.backend, actor.device, noise=noise, shots=sampling
+    )
 
 
 def _inputs(experiment: ExperimentConfig, group: str) -> int:
@@ -182,5 +190,5 @@ def _range(part: str) -> Iterator[int]:
     yield from range(int(first), int(last if dash else first) + 1)
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+def _listed(facts: Mapping[str, object]) -> str:
+    return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in facts.items())

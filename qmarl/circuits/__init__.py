@@ -7,16 +7,25 @@ from qmarl.circuits.builtin import CircuitConfig
 
 if TYPE_CHECKING:
     from qmarl.circuits.checks import check_circuit
-    from qmarl.circuits.circuit import Circuit, CircuitDescription, build_circuit
+    from qmarl.circuits.circuit import Circuit, build_circuit
+    from qmarl.circuits.description import CircuitDescription
+    from qmarl.circuits.direct import Pulled
     from qmarl.circuits.inference import BoundProgram
+    from qmarl.circuits.noise import NoiseConfig
+    from qmarl.circuits.plugins import DeviceSettings
     from qmarl.circuits.program import Program
+    from qmarl.circuits.shots import Sampling
 
 __all__ = [
     "BoundProgram",
     "Circuit",
     "CircuitConfig",
     "CircuitDescription",
+    "DeviceSettings",
+    "NoiseConfig",
     "Program",
+    "Pulled",
+    "Sampling",
     "build_circuit",
     "check_circuit",
 ]
@@ -24,8 +33,12 @@ __all__ = [
 _HOMES = {
     "BoundProgram": "inference",
     "Circuit": "circuit",
-    "CircuitDescription": "circuit",
+    "CircuitDescription": "description",
+    "DeviceSettings": "plugins",
+    "NoiseConfig": "noise",
     "Program": "program",
+    "Pulled": "direct",
+    "Sampling": "shots",
     "build_circuit": "circuit",
     "check_circuit": "checks",
 }

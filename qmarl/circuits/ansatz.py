@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from qmarl.circuits.initialisation import INITIALISATIONS, Initialisation
+from qmarl.circuits.initialisation import INITIALISATIONS, Initialisation, inverse_pairs
 from qmarl.config import Section
 from qmarl.types import Array
 
@@ -24,7 +24,7 @@ class AnsatzConfig(Section):
 
     initialisation: Initialisation = "normal"
     """How the initial angles are drawn; ``small_angle`` shrinks ``initial_spread`` with the depth,
-    ``identity_block`` makes pairs of layers undo each other (``hardware_efficient`` alone)."""
+    ``identity_block`` makes pairs of layers undo each other, where their gates can."""
 
     initial_spread: float = Field(0.1, ge=0.0)
     """Standard deviation of ``normal`` and ``small_angle`` initial angles [rad]."""
@@ -125,4 +125,6 @@ ANSATZES: dict[str, Ansatz] = {
 
 def initial_angles(config: AnsatzConfig, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draws the angles of a new circuit, float64 [rad]."""
+    if config.initialisation == "identity_block" and ANSATZES[config.kind].column is None:
+        return inverse_pairs(shape, config.initial_spread, rng)
     return INITIALISATIONS[config.initialisation](shape, config.initial_spread, rng)

@@ -20,6 +20,10 @@ class Bound(Protocol):
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and a trace."""
         ...
 
+    def evaluate(self, features: Array) -> Array:
+        """Outputs of :meth:`forward` alone."""
+        ...
+
     def sums(self) -> Any:
         """Zeros for :meth:`backward` to add to."""
         ...

@@ -12,6 +12,7 @@ from qmarl.circuits.ansatz import ANSATZES, AnsatzConfig, initial_angles
 from qmarl.circuits.encoding import ENCODINGS, EncodingConfig, capacity, initial_scales
 from qmarl.circuits.initialisation import check_identity_block, identity_block_problem
 from qmarl.circuits.readout import READOUTS, ReadoutConfig
+from qmarl.circuits.training import TrainingConfig
 from qmarl.config import Misfits, Section
 from qmarl.errors import ConfigurationError
 from qmarl.types import ParameterSpec, Params
@@ -40,13 +41,25 @@ class CircuitConfig(Section):
     readout: ReadoutConfig = ReadoutConfig()
     """What is measured."""
 
+    training: TrainingConfig = TrainingConfig()
+    """Which layers learn when."""
+
     @model_validator(mode="after")
-    def _undoes_itself(self) -> Self:
+    def _fits_together(self) -> Self:
+        problems = []
         if self.ansatz.initialisation == "identity_block":
-            kind, layers = self.ansatz.kind, self.layers
-            problem = identity_block_problem(kind, layers, reupload=self.reupload)
-            if problem:
-                raise Misfits([("ansatz.initialisation", f"'identity_block': {problem}")])
+            problem = identity_block_problem(
+                self.ansatz.kind, self.qubits, self.layers, reupload=self.reupload
+            )
+            problems += [("ansatz.initialisation", f"'identity_block': {problem}")] * bool(problem)
+        if self.training.kind == "layerwise":
+            for name in ("first", "parts"):
+                number = getattr(self.training, name)
+                if number > self.layers:
+                    text = f"{number} is more than the circuit's {self.layers} layers"
+                    problems.append((f"training.{name}", text))
+        if problems:
+            raise Misfits(problems)
         return self
 
 
@@ -90,7 +103,9 @@ def initial_weights(config: CircuitConfig, n_inputs: int, rng: np.random.Generat
         ConfigurationError: The initialisation does not fit this circuit.
     """
     if config.ansatz.initialisation == "identity_block":
-        check_identity_block(config.ansatz.kind, config.layers, reupload=config.reupload)
+        check_identity_block(
+            config.ansatz.kind, config.qubits, config.layers, reupload=config.reupload
+        )
     layout = circuit_layout(config, n_inputs)
     weights = {"angles": initial_angles(config.ansatz, layout["angles"].shape, rng)}
     if "scales" in layout:

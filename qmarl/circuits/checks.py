@@ -8,6 +8,7 @@ import numpy as np
 
 from qmarl.circuits.circuit import Circuit
 from qmarl.circuits.program import Program
+from qmarl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import torch
@@ -31,25 +32,34 @@ def check_circuit(circuit: Circuit, seed: int = 0) -> None:
 
     Raises:
         AssertionError: A promise is broken; the text says which, and by how much.
+        ConfigurationError: The circuit is noisy or has shots: nothing exact is promised of it.
     """
     import torch
+
+    if circuit.shots is not None or not circuit.noise.silent:
+        raise ConfigurationError(
+            f"circuit '{circuit.name}': its outputs are not exact; check it without noise and shots"
+        )
 
     inputs, weights = _draw(circuit, np.random.default_rng(seed))
     probe = torch.linspace(-1, 1, circuit.n_outputs, dtype=torch.float64) / BATCH
     got = _run(circuit, inputs, weights, probe)
     assert got[0].shape == (AGENTS, BATCH, circuit.n_outputs), tuple(got[0].shape)
     exact = _run(circuit.on("pennylane:default.qubit"), inputs, weights, probe)
-    for what, mine, theirs in zip(["values", "inputs", *weights], got, exact, strict=True):
+    names = ["values", *(f"gradient of {name}" for name in ("inputs", *weights))]
+    for what, mine, theirs in zip(names, got, exact, strict=True):
         _compare(f"{what} against default.qubit", mine, theirs, DOUBLE)
     for agent in range(AGENTS):
         own = {name: weight[agent] for name, weight in weights.items()}
         alone = _run(circuit, inputs[agent], own, probe)
-        for mine, theirs in zip(alone, got, strict=True):
-            _compare(f"agent {agent} alone", mine, theirs[agent], DOUBLE)
+        for what, mine, theirs in zip(names, alone, got, strict=True):
+            _compare(f"{what} of agent {agent} alone", mine, theirs[agent], DOUBLE)
     single = {name: weight.float() for name, weight in weights.items()}
-    values = circuit(inputs.float(), _named(circuit, single))
-    assert values.dtype == torch.float32, values.dtype
-    _compare("float32", values.double(), got[0], SINGLE)
+    for what, mine, theirs in zip(
+        names, _run(circuit, inputs.float(), single, probe.float()), got, strict=True
+    ):
+        assert mine.dtype == torch.float32, f"{what} of float32 inputs: {mine.dtype}"
+        _compare(f"{what} in float32", mine.double(), theirs, SINGLE)
     if circuit.program is not None:
         _check_program(circuit.program, inputs, weights, got[0])
 

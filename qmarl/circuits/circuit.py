@@ -7,11 +7,7 @@ cannot, it runs on a PennyLane device, and says so.
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -23,10 +19,15 @@ from qmarl.circuits.builtin import (
     initial_weights,
     quantum_function,
 )
+from qmarl.circuits.description import CircuitDescription, describe
+from qmarl.circuits.executors import Executor, check_executor
 from qmarl.circuits.layout import default_weights, infer_layout
-from qmarl.circuits.ledger import Ledger, estimate
+from qmarl.circuits.ledger import Ledger
+from qmarl.circuits.noise import SILENT, NoiseConfig
+from qmarl.circuits.paths import Wanted, choose, sampling_of
 from qmarl.circuits.plugins import DeviceSettings
 from qmarl.circuits.program import Program
+from qmarl.circuits.shots import Sampling
 from qmarl.circuits.signature import Signature
 from qmarl.errors import ConfigurationError, RunError
 from qmarl.types import Array, Layout, Params
@@ -34,48 +35,11 @@ from qmarl.types import Array, Layout, Params
 if TYPE_CHECKING:
     import torch
 
-    from qmarl.circuits.device import DeviceRunner
     from qmarl.circuits.direct import Pulled
-
-log = logging.getLogger(__name__)
-
-FALLBACK = "pennylane:default.qubit"
+    from qmarl.circuits.noise_program import Runner
 
 Initializer = Callable[[np.random.Generator], Params]
 Shape = tuple[int, ...]
-
-
-@final
-@dataclass(frozen=True)
-class CircuitDescription:
-    """What a circuit is and how it runs.
-
-    Attributes:
-        name: Its name.
-        qubits: Number of qubits.
-        inputs: Inputs of one sample.
-        outputs: Outputs of one sample.
-        parameters: Trainable numbers.
-        depth: Depth of the circuit as written.
-        gates: Number of gates of each kind, as written.
-        path: ``program`` or ``pennylane:<device>``.
-        reason: Why this path.
-        circuits: Circuits that one sample takes on a quantum computer: ``forward``, and
-            ``parameter_shift`` for its gradient where there is such a rule.
-        shots: Measurements of each circuit, None where results are exact.
-    """
-
-    name: str
-    qubits: int
-    inputs: int
-    outputs: int
-    parameters: int
-    depth: int
-    gates: Mapping[str, int]
-    path: str
-    reason: str
-    circuits: Mapping[str, int]
-    shots: int | None
 
 
 @final
@@ -94,6 +58,12 @@ class Circuit:
         layout: Declares the parameters; inferred from the circuit where it is not given.
         initial: Draws the parameters of a new circuit; small angles where it is not given.
         device: How a PennyLane device is made and asked; for ``pennylane:<device>`` alone.
+        noise: Noise of the quantum computer; for fused circuits alone.
+        shots: Measurements behind every output, whatever the backend; gradients are then parameter
+            shifts. A :class:`Sampling` says how gradients are had, too.
+        executor: What runs the fused program: ``numpy``, ``torch``, ``auto`` (NumPy on the
+            processor, torch on other devices) or ``autotune`` (whichever is faster at each shape
+            in this process: repeats may then differ in rounding).
 
     Raises:
         ConfigurationError: The function, its arguments and the backend do not fit together.
@@ -110,15 +80,19 @@ class Circuit:
         layout: Layout | None = None,
         initial: Initializer | None = None,
         device: DeviceSettings | None = None,
+        noise: NoiseConfig | None = None,
+        shots: Sampling | int | None = None,
+        executor: Executor = "auto",
     ) -> None:
+        check_executor(name, executor)
+        self._executor = executor
         self._signature = _signature(name, n_inputs, weight_shape)
         self._function = quantum_function
         self._tape = _tape(quantum_function, self._signature)
-        self._program, self._runner, self.path, self.reason = _choose(
-            quantum_function, self._signature, backend, device
-        )
-        self._ledger = self._runner.ledger if self._runner is not None else Ledger()
-        self.layout: Layout = layout or infer_layout(self._signature.shapes, self._program)
+        wanted = Wanted(backend, device, noise or SILENT, sampling_of(name, shots))
+        self._path = choose(quantum_function, self._signature, wanted)
+        self._ledger = self._path.device.ledger if self._path.device else Ledger()
+        self.layout: Layout = layout or infer_layout(self._signature.shapes, self.program)
         self._initial = initial
 
     @property
@@ -144,10 +118,9 @@ class Circuit:
     @property
     def n_outputs(self) -> int:
         """Outputs of one sample."""
-        if self._program is not None:
-            return self._program.n_outputs
-        assert self._runner is not None
-        return self._runner.n_outputs
+        runs = self._path.program or self._path.device
+        assert runs is not None
+        return runs.n_outputs
 
     @property
     def named(self) -> bool:
@@ -155,9 +128,29 @@ class Circuit:
         return self._signature.named
 
     @property
+    def path(self) -> str:
+        """What runs it: ``program`` or ``pennylane:<device>``."""
+        return self._path.name
+
+    @property
+    def reason(self) -> str:
+        """Why it runs there."""
+        return self._path.reason
+
+    @property
     def program(self) -> Program | None:
-        """The fused program, None on a PennyLane device."""
-        return self._program
+        """The fused program without noise and shots, None on a PennyLane device."""
+        return self._path.program
+
+    @property
+    def runner(self) -> Runner | None:
+        """What runs the program under noise or with shots, None where all is exact."""
+        return self._path.runner
+
+    @property
+    def device(self) -> DeviceSettings | None:
+        """How its PennyLane device was made, None where there is a program."""
+        return self._path.settings
 
     @property
     def ledger(self) -> Ledger:
@@ -165,17 +158,29 @@ class Circuit:
         return self._ledger
 
     @property
+    def noise(self) -> NoiseConfig:
+        """Noise of the quantum computer."""
+        return self._path.noise
+
+    @property
     def shots(self) -> int | None:
-        """Measurements of each circuit on its device, None where outputs are exact."""
-        return self._runner.shots if self._runner is not None else None
+        """Measurements of each circuit, None where outputs are exact."""
+        return self._path.shots
 
     @property
     def gradient(self) -> str:
-        """How gradients are had: ``adjoint``, ``backprop`` or ``parameter_shift``."""
-        return self._runner.gradient if self._runner is not None else "adjoint"
+        """How gradients are had: ``adjoint``, ``backprop``, ``parameter_shift`` or ``spsa``."""
+        return self._path.gradient
 
-    def on(self, backend: str, device: DeviceSettings | None = None) -> Circuit:
-        """The same circuit on another backend, with that device's settings."""
+    def on(
+        self,
+        backend: str,
+        device: DeviceSettings | None = None,
+        *,
+        noise: NoiseConfig | None = None,
+        shots: Sampling | int | None = None,
+    ) -> Circuit:
+        """The same circuit on another backend: exact, unless noise or shots are given."""
         shapes = self._signature.shapes
         return Circuit(
             self._function,
@@ -186,6 +191,9 @@ class Circuit:
             layout=self.layout,
             initial=self._initial,
             device=device,
+            noise=noise,
+            shots=shots,
+            executor=self._executor,
         )
 
     def initial(self, rng: np.random.Generator) -> Params:
@@ -209,14 +217,14 @@ class Circuit:
             RunError: Inputs or weights are not finite.
         """
         named = self._signature.check(inputs, weights)
-        if self._program is not None:
+        if self.program is not None and self.runner is None:
             from qmarl.circuits.torch_function import run_program
 
-            outputs = run_program(self._program, inputs, named)
-        else:
-            outputs = self._run_device(inputs, list(named.values()))
-        self._check_finite(outputs, inputs)
-        return outputs
+            return run_program(self.program, inputs, named, self._executor)
+        self._require_finite(inputs, "inputs")
+        for part in named.values():
+            self._require_finite(part, "weights")
+        return self._run_stacked(inputs, named)
 
     def value_and_gradients(
         self,
@@ -249,29 +257,35 @@ class Circuit:
                 f"circuit '{self.name}': cotangent must be "
                 f"{(*inputs.shape[:-1], self.n_outputs)}, got {cotangent.shape}"
             )
-        if self._program is None:
+        if self.program is None or self.runner is not None:
             raise ConfigurationError(
-                f"circuit '{self.name}': it runs on {self.path}, only fused circuits have "
-                "gradients without torch"
+                f"circuit '{self.name}': only fused circuits have gradients without torch, and "
+                f"without noise and shots; this one runs on {self.path} ({self.reason})"
             )
-        pulled = value_and_gradients(
-            self._program, inputs, named, cotangent, need_inputs=need_inputs
-        )
-        self._check_finite(pulled.outputs, inputs)
-        return pulled
+        return value_and_gradients(self.program, inputs, named, cotangent, need_inputs=need_inputs)
 
-    def _run_device(self, inputs: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
-        import torch
-
-        assert self._runner is not None
+    def _run_stacked(
+        self, inputs: torch.Tensor, weights: Mapping[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Runs what wants exactly one axis of agents: noise, shots and devices."""
         agents = inputs.shape[:-2]
-        flat = inputs.reshape(-1, *inputs.shape[-2:])
-        joined = torch.cat([part.reshape(len(flat), -1) for part in weights], -1)
-        return self._runner(flat, joined).reshape(*agents, inputs.shape[-2], -1)
+        samples = inputs.reshape(-1, *inputs.shape[-2:])
+        named = {
+            name: part.reshape(len(samples), *part.shape[len(agents) :])
+            for name, part in weights.items()
+        }
+        if self.runner is not None:
+            outputs = self.runner.run(samples, named)
+        else:
+            import torch
 
-    def _check_finite(self, outputs: torch.Tensor | Array, inputs: torch.Tensor | Array) -> None:
-        if not math.isfinite(_plain(outputs).sum()):
-            place = "weights" if np.isfinite(_plain(inputs)).all() else "inputs"
+            assert self._path.device is not None
+            flat = torch.cat([part.reshape(len(samples), -1) for part in named.values()], -1)
+            outputs = self._path.device(samples, flat)
+        return outputs.reshape(*agents, *outputs.shape[1:])
+
+    def _require_finite(self, numbers: torch.Tensor | Array, place: str) -> None:
+        if not np.isfinite(_plain(numbers)).all():
             raise RunError(f"circuit '{self.name}': its {place} are not all finite numbers")
 
     def draw(self) -> str:
@@ -282,27 +296,7 @@ class Circuit:
 
     def describe(self) -> CircuitDescription:
         """Counts what the circuit is made of, and says which path runs and why."""
-        specs = self._tape.specs["resources"]
-        return CircuitDescription(
-            name=self.name,
-            qubits=len(self._tape.wires),
-            inputs=self.n_inputs,
-            outputs=self.n_outputs,
-            parameters=self._signature.n_weights,
-            depth=specs.depth,
-            gates=dict(specs.gate_types),
-            path=self.path,
-            reason=self.reason,
-            circuits=self._circuits(),
-            shots=self.shots,
-        )
-
-    def _circuits(self) -> dict[str, int]:
-        """Circuits that one sample takes on a quantum computer."""
-        found = {"forward": estimate(self, 1, gradient="none").executions}
-        with suppress(ConfigurationError):  # not every gate has a parameter-shift rule
-            found["parameter_shift"] = estimate(self, 1).shifted
-        return found
+        return describe(self, self._path)
 
 
 def _plain(numbers: torch.Tensor | Array) -> Array:
@@ -314,6 +308,8 @@ def build_circuit(
     n_inputs: int,
     backend: str = "program",
     device: DeviceSettings | None = None,
+    noise: NoiseConfig | None = None,
+    shots: Sampling | int | None = None,
 ) -> Circuit:
     """Builds the circuit that a configuration names.
 
@@ -322,6 +318,8 @@ def build_circuit(
         n_inputs: Inputs of one sample.
         backend: ``program`` or ``pennylane:<device>``.
         device: How a PennyLane device is made and asked.
+        noise: Noise of the quantum computer; for fused circuits alone.
+        shots: Measurements behind every output; a :class:`Sampling` names the gradients, too.
 
     Raises:
         ConfigurationError: The inputs do not fit on the qubits, or there is no such device.
@@ -337,6 +335,8 @@ def build_circuit(
         layout=layout,
         initial=lambda rng: initial_weights(config, n_inputs, rng),
         device=device,
+        noise=noise,
+        shots=shots,
     )
 
 
@@ -348,35 +348,6 @@ def _signature(name: str, n_inputs: int, weight_shape: Shape | Mapping[str, Shap
     named = isinstance(weight_shape, Mapping)
     shapes = dict(weight_shape) if isinstance(weight_shape, Mapping) else {"weights": weight_shape}
     return Signature(name, n_inputs, {key: tuple(shape) for key, shape in shapes.items()}, named)
-
-
-def _choose(
-    function: Callable[..., Any],
-    signature: Signature,
-    backend: str,
-    settings: DeviceSettings | None,
-) -> tuple[Program | None, DeviceRunner | None, str, str]:
-    """The path that runs: program, device runner, its name and the reason."""
-    from qmarl.circuits.compiler import compile_function
-    from qmarl.circuits.device import DeviceRunner
-    from qmarl.circuits.recorder import CompileError
-
-    kind, _, device = backend.partition(":")
-    if kind == "pennylane" and device:
-        runner = DeviceRunner(function, signature, device, settings)
-        gradient = runner.gradient.replace("_", " ")
-        return None, runner, backend, f"chosen by the backend; gradients by {gradient}"
-    if backend != "program":
-        raise ConfigurationError(
-            f"actor.backend: got '{backend}', allowed are 'program' and 'pennylane:<device>'"
-        )
-    try:
-        program = compile_function(function, signature)
-    except CompileError as error:
-        log.warning("circuit '%s' runs on %s: %s", signature.name, FALLBACK, error)
-        fallback = DeviceRunner(function, signature, FALLBACK.partition(":")[2])
-        return None, fallback, FALLBACK, str(error)
-    return program, None, "program", "fused, and verified against default.qubit"
 
 
 def _tape(function: Callable[..., Any], signature: Signature) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ import torch
 
 from qmarl.circuits.diagonal import axis_angle
 from qmarl.circuits.expressions import Derived, ExpressionWriter, depends_on_input
+from qmarl.circuits.gates import Angle, FixedGate, Gate, Rotation
 from qmarl.circuits.observables import convert_measurements
-from qmarl.circuits.program import Angle, FixedGate, Gate, Program, Rotation
+from qmarl.circuits.program import Program
 from qmarl.circuits.recorder import CompileError, Recorder
 from qmarl.circuits.signature import Signature
 from qmarl.circuits.symbols import Input, Symbol, Weight
@@ -47,6 +49,7 @@ def compile_function(function: QuantumFunction, signature: Signature) -> Program
         ConfigurationError: It does not use its inputs, or has too many qubits.
     """
     rng = np.random.default_rng(0)
+    _check_states(function, signature, *signature.sample(np.random.default_rng(0)))
     program, tape = _translate(function, signature, *signature.sample(rng))
     if not _takes_inputs(program):
         raise ConfigurationError(
@@ -71,7 +74,7 @@ def build_tape(function: QuantumFunction, signature: Signature, inputs: Array, f
         ) from error
     try:
         tape = qp.tape.make_qscript(function)(torch.as_tensor(inputs), weights)
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError, qp.exceptions.WireError) as error:
         raise ConfigurationError(
             f"circuit '{signature.name}': its quantum function fails on {signature.n_inputs} "
             f"inputs and weights {dict(signature.shapes)}: {error}"
@@ -81,7 +84,32 @@ def build_tape(function: QuantumFunction, signature: Signature, inputs: Array, f
             f"circuit '{signature.name}': its quantum function must return expectation values or "
             "probabilities, it returns no measurement"
         )
+    _check_wires(tape, signature)
     return tape
+
+
+def _check_wires(tape: Any, signature: Signature) -> None:
+    """Refuses measured wires that no gate knows, but for idle ones among wires 0, 1, 2, ..."""
+    known = qp.wires.Wires.all_wires([op.wires for op in tape.operations])
+    unknown = [wire for wire in tape.wires if wire not in known]
+    if unknown and set(tape.wires) != set(range(len(tape.wires))):
+        raise ConfigurationError(
+            f"circuit '{signature.name}': its quantum function measures the wire {unknown[0]!r}, "
+            f"which none of its gates knows; they act on {list(known)}"
+        )
+
+
+def _check_states(
+    function: QuantumFunction, signature: Signature, inputs: Array, flat: Array
+) -> None:
+    """Refuses prepared states that depend on inputs or weights; constant ones are gates."""
+    x, w = (torch.as_tensor(array).requires_grad_() for array in (inputs, flat))
+    operations: list[Any] = []
+    with suppress(RuntimeError, TypeError):  # what leaves torch says so when it is recorded
+        operations = qp.tape.make_qscript(function)(x, signature.unflatten(w)).operations
+    for op in operations:
+        if isinstance(op, qp.StatePrep) and qp.math.requires_grad(op.data[0]):
+            raise CompileError(f"{op.name} prepares a state that depends on inputs or weights")
 
 
 def _takes_inputs(program: Program) -> bool:
@@ -205,7 +233,7 @@ def _verify(
     for _ in range(2):
         inputs, flat = signature.sample(rng)
         reference = evaluate_tape(build_tape(function, signature, inputs, flat), order)
-        got = program.bind(program.unflatten(flat), np.float64)(inputs[None])[0]
+        got = program.bind(program.unflatten(flat[None]), np.float64)(inputs[None, None])[0, 0]
         if got.shape != reference.shape or not np.abs(got - reference).max() < TOLERANCE:
             raise CompileError("the fused circuit disagrees with default.qubit")
 

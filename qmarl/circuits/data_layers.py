@@ -45,18 +45,17 @@ class BoundSlot(NamedTuple):
 
 def bind_slot(slot: Slot, weights: Array, real: np.dtype) -> BoundSlot:
     """Evaluates a slot's coefficients under flat ``weights`` ``(A, P)``."""
-    slope = slot.factor[..., None]
-    if slot.trained is not None:
-        slope = slope * np.where(slot.trained[..., None], weights.T[slot.weight], 1.0)
-    offset = slot.offset
-    half_offset = None if offset is None else (offset / 2).astype(real)[..., None, None]
-    slope = slope.astype(real)[..., None]
-    return BoundSlot(slot, slope, slope / 2, half_offset)
+    fixed = slot.coefficients[real]
+    if slot.trained is None:
+        return BoundSlot(slot, *fixed)
+    scales = np.where(slot.trained[..., None], weights.T[slot.weight], 1.0)
+    slope = (slot.factor[..., None] * scales).astype(real)[..., None]
+    return BoundSlot(slot, slope, slope / 2, fixed.half_offset)
 
 
 def turn(bound: BoundSlot, features: Array) -> Turn:
     """Half-angle cosines and sines for features ``(F, A, B)``."""
-    half = features[bound.slot.feature]
+    half = features.take(bound.slot.feature, 0)
     half *= bound.half_slope
     if bound.half_offset is not None:
         half += bound.half_offset
@@ -73,7 +72,7 @@ def real_to_state(qubits: int) -> Array:
 
 def real_state(bound: BoundSlot, features: Array) -> Array:
     """Products ``r`` ``(2**n, A, B)`` of ``(cos(t / 2), sin(t / 2))`` over the wires of a layer."""
-    half = features[bound.slot.feature[0]]
+    half = features.take(bound.slot.feature[0], 0)
     half *= bound.half_slope[0]
     if bound.half_offset is not None:
         half += bound.half_offset[0]
@@ -85,14 +84,15 @@ def real_state(bound: BoundSlot, features: Array) -> Array:
 
 def vector_kronecker(factors: Array) -> Array:
     """Kronecker product ``(d**n, A, B)`` of ``(n, d, A, B)``, the first most significant."""
-    count, *shape = factors.shape
-    if count == 1:
-        return np.asarray(factors[0])
-    if count % 2:
-        head = vector_kronecker(factors[:-1])
-        return np.asarray((head[:, None] * factors[-1]).reshape(-1, *shape[1:]))
-    pairs = factors[::2, :, None] * factors[1::2, None]
-    return vector_kronecker(pairs.reshape(count // 2, -1, *shape[1:]))
+    batch, last = factors.shape[2:], None
+    while len(factors) > 1:
+        if len(factors) % 2:
+            factors, tail = factors[:-1], factors[-1]
+            last = tail if last is None else (tail[:, None] * last).reshape(-1, *batch)
+        pairs = factors[::2, :, None] * factors[1::2, None]
+        factors = pairs.reshape(len(pairs), -1, *batch)
+    result: Array = factors[0]
+    return result if last is None else (result[:, None] * last).reshape(-1, *batch)
 
 
 def real_angle_gradient(state: Array, gradient: Array, qubits: int) -> Array:
@@ -115,7 +115,7 @@ def real_angle_gradient(state: Array, gradient: Array, qubits: int) -> Array:
 
 def phases(bound: BoundSlot, features: Array) -> Array:
     """Diagonals ``(L, 2**n, A, B)`` of layers of RZ, each divided by its first entry."""
-    angle = features[bound.slot.feature]
+    angle = features.take(bound.slot.feature, 0)
     angle *= bound.slope
     if bound.half_offset is not None:
         angle += 2 * bound.half_offset
@@ -282,7 +282,7 @@ def add_slot_gradient(
     """
     slot = bound.slot
     if slot.trained is not None:
-        summed = np.einsum("lnab,lnab->lna", derivative, features[slot.feature])
+        summed = np.einsum("lnab,lnab->lna", derivative, features.take(slot.feature, 0))
         scaled = slot.to_weights @ summed.reshape(slot.feature.size, -1)
         weights[: len(scaled)] += scaled
     if inputs is not None:

@@ -54,12 +54,21 @@ class DerivedBound:
 
     def forward(self, features: Array) -> tuple[Array, Trace]:
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and the trace."""
+        values, extended = self._extend(features)
+        outputs, inner = self._inner.forward(extended)
+        return outputs, Trace(features, values, inner)
+
+    def evaluate(self, features: Array) -> Array:
+        """Outputs of :meth:`forward` alone."""
+        return self._inner.evaluate(self._extend(features)[1])
+
+    def _extend(self, features: Array) -> tuple[list[Array], Array]:
+        """Values of the expressions, and the features with those that are wanted."""
         graph = self._derived.features
         values = graph.evaluate(features, self._weights.astype(self.dtype))
         shape = features.shape[1:]
         columns = [np.broadcast_to(values[place], shape)[None] for place in graph.wanted]
-        outputs, inner = self._inner.forward(np.concatenate([features, *columns]))
-        return outputs, Trace(features, values, inner)
+        return values, np.concatenate([features, *columns])
 
     def sums(self) -> Sums:
         """Zeros for :meth:`backward` to add to."""

@@ -17,7 +17,7 @@ from qmarl.circuits.counted_device import CountedDevice, persist
 from qmarl.circuits.ledger import Ledger
 from qmarl.circuits.plugins import DeviceGradient, DeviceSettings, make_device
 from qmarl.circuits.signature import Signature
-from qmarl.errors import ConfigurationError
+from qmarl.errors import ConfigurationError, RunError
 
 _METHODS = {"backprop": "backprop", "adjoint": "adjoint", "parameter_shift": "parameter-shift"}
 """PennyLane's word for each way to a gradient, the better ones first."""
@@ -96,8 +96,13 @@ class DeviceRunner:
         """Outputs ``(tapes * batch, outputs)``, differentiable where a tape is trainable."""
         trainable = any(tape.trainable_params for tape in tapes)
         method = _METHODS[self.gradient] if trainable else None
-        with device.forward(batched=batch > 1):
-            results = qp.execute(tapes, device, diff_method=method, interface="torch")
+        try:
+            with device.forward(batched=batch > 1):
+                results = qp.execute(tapes, device, diff_method=method, interface="torch")
+        except qp.exceptions.WireError as error:
+            raise RunError(
+                f"circuit '{self._signature.name}': its wires must not depend on the data: {error}"
+            ) from error
         return torch.cat([self._join(result, batch) for result in results])
 
     def _join(self, results: Any, batch: int) -> torch.Tensor:

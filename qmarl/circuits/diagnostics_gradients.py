@@ -27,6 +27,8 @@ from qmarl.types import Array
 if TYPE_CHECKING:
     import torch
 
+    from qmarl.circuits.plugins import DeviceSettings
+
 Observable = Literal["global", "local"]
 
 
@@ -82,6 +84,7 @@ def gradient_variance(
     *,
     initialisation: Initialisation = "uniform",
     backend: str = "program",
+    device: DeviceSettings | None = None,
 ) -> GradientScan:
     """Measures the variance of gradients over random parameters.
 
@@ -98,6 +101,7 @@ def gradient_variance(
         initialisation: How angles are drawn; ``uniform`` shows the landscape, the others where
             training starts.
         backend: ``program`` or ``pennylane:<device>``.
+        device: How a PennyLane device is made and asked.
 
     Raises:
         ConfigurationError: Too few samples, a width or depth that cannot be, or an initialisation
@@ -108,7 +112,7 @@ def gradient_variance(
     rows, decays = [], []
     for depth in depths:
         resized = [_resized(config, n, depth, observable, initialisation) for n in widths]
-        clouds = [_gradients(one, samples, seed, backend) for one in resized]
+        clouds = [_gradients(one, samples, seed, backend, device) for one in resized]
         resamples = [resampled_variances(cloud, seed) for cloud in clouds]
         found = [_row(*each) for each in zip(resized, clouds, resamples, strict=True)]
         rows += found
@@ -125,21 +129,23 @@ def _resized(
     if layers < 1:
         raise ConfigurationError(f"layers: got {layers}, at least 1 is needed")
     if start == "identity_block":
-        check_identity_block(config.ansatz.kind, layers, reupload=config.reupload)
+        check_identity_block(config.ansatz.kind, qubits, layers, reupload=config.reupload)
     readout = ReadoutConfig(kind="z" if observable == "local" else "probabilities")
     ansatz = config.ansatz.model_copy(update={"initialisation": start})
     changed = {"qubits": qubits, "layers": layers, "ansatz": ansatz, "readout": readout}
     return config.model_copy(update=changed)
 
 
-def _gradients(config: CircuitConfig, samples: int, seed: int, backend: str) -> Array:
+def _gradients(
+    config: CircuitConfig, samples: int, seed: int, backend: str, device: DeviceSettings | None
+) -> Array:
     """Derivatives ``(samples, angles)`` of the cost by every angle."""
     import torch
 
     from qmarl.circuits.circuit import build_circuit
 
     inputs = capacity(config.encoding, config.qubits)
-    circuit = build_circuit(config, inputs, backend)
+    circuit = build_circuit(config, inputs, backend, device)
     root = seed_for(seed, config.qubits, config.layers)
     drawn = [initial_weights(config, inputs, stream(root, "weights", k)) for k in range(samples)]
     weights = {name: np.stack([one[name] for one in drawn]) for name in circuit.layout}

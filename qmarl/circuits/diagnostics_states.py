@@ -193,7 +193,14 @@ def _derived(
         )
     shapes = {f"{p}{name}": spec.shape for p in prefixes for name, spec in circuit.layout.items()}
     backend = circuit.path if circuit.path.startswith("pennylane:") else "program"
-    return Made(function, circuit.n_inputs, shapes, name=circuit.name, backend=backend)
+    return Made(
+        function,
+        circuit.n_inputs,
+        shapes,
+        name=circuit.name,
+        backend=backend,
+        device=circuit.device,
+    )
 
 
 def _part(circuit: Circuit, weights: Any, prefix: str) -> Any:

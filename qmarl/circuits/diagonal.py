@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qmarl.circuits.program import Angle, FixedGate, Gate, Rotation
+from qmarl.circuits.gates import Angle, FixedGate, Gate, Rotation
 from qmarl.circuits.su2 import PAULI
 from qmarl.types import Array
 

@@ -14,6 +14,7 @@ import numpy as np
 from qmarl.circuits.numpy_executor import backward, bind, forward
 from qmarl.circuits.plan import Plan
 from qmarl.circuits.program import Program
+from qmarl.errors import RunError
 from qmarl.types import Array, Params
 
 
@@ -63,6 +64,17 @@ class Pass:
         return None if inputs is None else inputs.reshape(self._shape), weights
 
 
+def check_finite(name: str, outputs: Array, inputs: Array) -> None:
+    """Looks for numbers that are not finite; one sum over the outputs where all is well.
+
+    Raises:
+        RunError: Inputs or weights of the circuit ``name`` are not finite.
+    """
+    if not math.isfinite(outputs.sum()):
+        place = "weights" if np.isfinite(inputs).all() else "inputs"
+        raise RunError(f"circuit '{name}': its {place} are not all finite numbers")
+
+
 def join(weights: Sequence[Array], agents: tuple[int, ...]) -> Array:
     """Joins weights ``(*agents, *shape)`` to flat ones ``(A, P)``."""
     count = math.prod(agents)
@@ -96,9 +108,13 @@ def value_and_gradients(
         weights: ``(*agents, *shape)`` by name.
         cotangent: ``(*agents, B, n_outputs)``, gradient of a loss by the outputs.
         need_inputs: Whether the inputs' gradient is wanted.
+
+    Raises:
+        RunError: Inputs or weights are not finite.
     """
     ordered = [weights[name] for name in program.weight_names]
     passed = Pass(program.plan, inputs, join(ordered, inputs.shape[:-2]))
+    check_finite(program.name, passed.outputs, inputs)
     pulled, flat = passed.pull(np.asarray(cotangent, inputs.dtype), need_inputs=need_inputs)
     named = dict(zip(program.weight_names, divide(flat, ordered), strict=True))
     return Pulled(passed.outputs, pulled, named)

@@ -7,8 +7,8 @@ from itertools import groupby
 
 import numpy as np
 
+from qmarl.circuits.gates import FixedGate
 from qmarl.circuits.plan import Block, Monomial
-from qmarl.circuits.program import FixedGate
 from qmarl.types import Array
 
 

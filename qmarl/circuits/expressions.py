@@ -30,6 +30,7 @@ SLOPES: dict[str, Callable[[Array, Array], Array]] = {
     "log": lambda x, _: 1 / x,
     "sqrt": lambda _, y: 0.5 / y,
     "absolute": lambda x, _: np.sign(x),
+    "floor": lambda x, _: np.zeros_like(x),
     "reciprocal": lambda _, y: -y * y,
 }
 """Derivative of each function by its NumPy name, from argument ``x`` and value ``y``."""

@@ -74,6 +74,29 @@ def identity_block(shape: tuple[int, ...], spread: float, rng: np.random.Generat
     return angles
 
 
+def inverse_pairs(shape: tuple[int, ...], spread: float, rng: np.random.Generator) -> Array:
+    """Angles whose every second layer undoes the one before.
+
+    For layers whose entangling gates undo themselves: none on one qubit, and the single CNOT of a
+    ``basic_entangler`` on two. There, a rotation of the target commutes with the CNOT; that of the
+    control does not, and is zero.
+
+    Args:
+        shape: ``(layers, qubits)`` or ``(layers, 1, 3)`` with an even number of layers.
+        spread: Not used.
+        rng: Source of the random angles.
+
+    Returns:
+        Angles in [-pi, pi].
+    """
+    del spread
+    angles = np.zeros(shape)
+    block = rng.uniform(-math.pi, math.pi, (shape[0] // 2, *shape[2:]))
+    angles[::2, -1] = block
+    angles[1::2, -1] = -block[..., ::-1] if block.ndim == 2 else -block
+    return angles
+
+
 INITIALISATIONS: dict[str, Draw] = {
     "normal": normal,
     "small_angle": small_angle,
@@ -82,17 +105,24 @@ INITIALISATIONS: dict[str, Draw] = {
 }
 """Every initialisation by its name in the configuration."""
 
+WIDEST = {"hardware_efficient": math.inf, "basic_entangler": 2, "strongly_entangling": 1}
+"""Up to how many qubits the entangling gates of an ansatz's layer undo themselves."""
 
-def identity_block_problem(ansatz: str, layers: int, *, reupload: bool) -> str | None:
+
+def identity_block_problem(ansatz: str, qubits: int, layers: int, *, reupload: bool) -> str | None:
     """Says why the layers of a circuit cannot undo each other in pairs, None where they can.
 
     Args:
         ansatz: Name of the ansatz.
+        qubits: Number of qubits.
         layers: Number of its layers.
         reupload: Whether the data enter between the layers.
     """
-    if ansatz != "hardware_efficient":
-        return f"the rings of CNOTs of '{ansatz}' do not undo themselves; use 'hardware_efficient'"
+    if qubits > WIDEST[ansatz]:
+        return (
+            f"the rings of CNOTs of '{ansatz}' do not undo themselves on {qubits} qubits; use "
+            "'hardware_efficient', or 'small_angle' with this one"
+        )
     if reupload:
         return "with reupload the data stand between the layers; use 'small_angle'"
     if layers % 2:
@@ -100,12 +130,12 @@ def identity_block_problem(ansatz: str, layers: int, *, reupload: bool) -> str |
     return None
 
 
-def check_identity_block(ansatz: str, layers: int, *, reupload: bool) -> None:
+def check_identity_block(ansatz: str, qubits: int, layers: int, *, reupload: bool) -> None:
     """Refuses circuits whose layers cannot undo each other in pairs.
 
     Raises:
         ConfigurationError: They cannot; the text says why.
     """
-    problem = identity_block_problem(ansatz, layers, reupload=reupload)
+    problem = identity_block_problem(ansatz, qubits, layers, reupload=reupload)
     if problem:
         raise ConfigurationError(f"circuit.ansatz.initialisation: 'identity_block': {problem}")

@@ -20,7 +20,7 @@ from qmarl.circuits.data_layers import (
     turn_back,
 )
 from qmarl.circuits.measurement import cast_readout, measure, measured_gradient, wire_signs
-from qmarl.circuits.plan import FreeLayer, LayeredPlan, Run
+from qmarl.circuits.plan import PRECISIONS, FreeLayer, LayeredPlan, Run
 from qmarl.circuits.runs import (
     Kronecker,
     add_layer_gradient,
@@ -91,7 +91,7 @@ class LayeredBound:
     """
 
     def __init__(self, plan: LayeredPlan, weights: Array, dtype: np.dtype) -> None:
-        work = np.dtype(np.complex64 if dtype == np.float32 else np.complex128)
+        work = PRECISIONS[dtype]
         self.plan, self.dtype, self.agents = plan, dtype, len(weights)
         self._chains = bind_chains(plan.chains, weights)
         products = self._chains.products
@@ -127,6 +127,10 @@ class LayeredBound:
         if k == 0 and not self.plan.initial:
             return product_state(unitaries[:, :, 0])
         return apply_layer(unitaries, self.plan.data.wires[k], psi)
+
+    def evaluate(self, features: Array) -> Array:
+        """Outputs of :meth:`forward` alone."""
+        return self.forward(features)[0]
 
     def sums(self) -> Sums:
         """Zeros for :meth:`backward` to add to."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from qmarl.circuits.program import Program, Rotation
+from qmarl.circuits.gates import Rotation
+from qmarl.circuits.program import Program
 from qmarl.types import ParameterSpec, Params
 
 INITIAL_SPREAD = 0.1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, Protocol, final
 
 from qmarl.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from qmarl.circuits.circuit import Circuit
+from qmarl.types import Layout
 
 
 @final
@@ -70,8 +69,42 @@ class Ledger:
         return self._counts
 
 
+class Written(Protocol):
+    """A circuit as it was written, whatever runs it."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of one sample."""
+        ...
+
+    @property
+    def named(self) -> bool:
+        """Whether the weights are a mapping of names."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """The parameters."""
+        ...
+
+    @property
+    def tape(self) -> Any:
+        """PennyLane's tape of one sample."""
+        ...
+
+    @property
+    def quantum_function(self) -> Callable[..., Any]:
+        """The PennyLane function of ``inputs`` and ``weights``."""
+        ...
+
+
 def estimate(
-    circuit: Circuit,
+    circuit: Written,
     samples: int,
     shots: int | None = None,
     gradient: Literal["none", "parameter_shift"] = "parameter_shift",
@@ -116,7 +149,7 @@ def measured_groups(measurements: Any) -> int:
     return len(tapes)
 
 
-def parameter_shifts(circuit: Circuit) -> int:
+def parameter_shifts(circuit: Written) -> int:
     """Shifted circuits behind the gradient of one sample with respect to all weights.
 
     Raises:
@@ -160,7 +193,7 @@ def _live_operations(tape: Any) -> set[int]:
     return live
 
 
-def _differentiable_tape(circuit: Circuit) -> Any:
+def _differentiable_tape(circuit: Written) -> Any:
     """The tape of one sample, its trainable parameters those that depend on a weight."""
     import pennylane as qp
     import torch

@@ -10,19 +10,22 @@ import numpy as np
 from qmarl.circuits.data_layers import real_to_state
 from qmarl.circuits.diagonal import diagonal_gates, rotation_matrix
 from qmarl.circuits.entanglers import entangler
-from qmarl.circuits.measurement import lower_readout, wire_signs
+from qmarl.circuits.gates import NormalForm, Rotation
+from qmarl.circuits.measurement import bloch_reader, cast_readout, lower_readout, wire_signs
 from qmarl.circuits.plan import (
+    PRECISIONS,
+    Constants,
     DataLayers,
     DensePlan,
     DenseRun,
     FreeLayer,
     LayeredPlan,
     Plan,
+    Readout,
     Run,
     Slot,
     Step,
 )
-from qmarl.circuits.program import Program, Rotation
 from qmarl.circuits.runs import forward_run
 from qmarl.circuits.schedule import ChainTable, Layer, make_slot, schedule
 from qmarl.circuits.su2 import make_chains
@@ -35,16 +38,16 @@ GROUP = 4
 """Qubits per Kronecker group: matrices of 16 x 16 are within 10 % of the best size everywhere."""
 
 
-def lower(program: Program) -> Plan:
-    """Lowers ``program`` to the form that is fastest at its size."""
-    return lower_dense(program) if program.qubits <= DENSE_QUBITS else lower_layered(program)
+def lower(form: NormalForm) -> Plan:
+    """Lowers a circuit to the form that is fastest at its size."""
+    return lower_dense(form) if form.qubits <= DENSE_QUBITS else lower_layered(form)
 
 
-def lower_dense(program: Program) -> DensePlan:
+def lower_dense(form: NormalForm) -> DensePlan:
     """Lowers a program to matrices and diagonals."""
-    qubits, derived = program.qubits, program.derived
-    n_weights = program.n_weights + len(derived.weights.wanted)
-    layers = schedule(diagonal_gates(program.gates, qubits), qubits, separate=True)
+    qubits, derived = form.qubits, form.derived
+    n_weights = form.n_weights + len(derived.weights.wanted)
+    layers = schedule(diagonal_gates(form.gates, qubits), qubits, separate=True)
     writer = _DenseWriter(qubits)
     initial, *runs = (writer.run(layers, first, stop) for first, stop in _bounds(layers))
     if not initial.layers:
@@ -55,21 +58,38 @@ def lower_dense(program: Program) -> DensePlan:
         if layer.has_data
     )
     slot, rows = _distinct(others, qubits)
+    readout = lower_readout(form.outputs, qubits)
     return DensePlan(
         qubits=qubits,
         n_weights=n_weights,
         derived=derived if any(part.wanted for part in derived) else None,
         chains=make_chains(writer.chains, n_weights),
-        before=_before((initial, *runs), len(writer.after), qubits),
-        after=np.array(writer.after).reshape(-1, 1, 2**qubits, 2**qubits),
         initial=initial,
         runs=tuple(runs),
+        owners=_owners((initial, *runs)),
         first=make_slot(first, (1, qubits)),
         slot=slot,
         rows=rows,
-        readout=lower_readout(program),
-        signs=wire_signs(qubits),
-        spread=real_to_state(qubits),
+        long=tuple(run.layers for run in (initial, *runs) if len(run.layers) > 1),
+        constants={
+            real: _constants((initial, *runs), writer.after, readout, qubits, real)
+            for real in PRECISIONS
+        },
+    )
+
+
+def _constants(
+    runs: Sequence[DenseRun], after: Sequence[Array], readout: Readout, qubits: int, real: np.dtype
+) -> Constants:
+    work, size = PRECISIONS[real], 2**qubits
+    return Constants(
+        before=_before(runs, len(after), qubits).astype(work),
+        after=np.array(after, work).reshape(-1, 1, size, size),
+        spread=real_to_state(qubits).astype(work),
+        signs=wire_signs(qubits).astype(real),
+        readout=cast_readout(readout, real, work),
+        planes=np.repeat(readout.diagonal, 2, 1).astype(real),
+        reader=bloch_reader(qubits).astype(real),
     )
 
 
@@ -80,6 +100,14 @@ def _before(runs: Sequence[DenseRun], layers: int, qubits: int) -> Array:
         if run.layers and run.before is not None:
             result[run.layers[0]] = run.before
     return result
+
+
+def _owners(runs: Sequence[DenseRun]) -> Array | slice:
+    """The run of every free layer; one for all is a slice, and so is one each without gaps."""
+    owners = [k for k, run in enumerate(runs) for _ in run.layers]
+    if not owners or len(set(owners)) == 1 or owners == list(range(owners[0], owners[-1] + 1)):
+        return slice(owners[0], owners[-1] + 1) if owners else slice(0, 0)
+    return np.array(owners)
 
 
 def _prepend(run: DenseRun, initial: Array | None, qubits: int) -> DenseRun:
@@ -163,21 +191,21 @@ def _distinct(
     return slot, tuple(unique.index(key) for key in keys)
 
 
-def lower_layered(program: Program) -> LayeredPlan:
+def lower_layered(form: NormalForm) -> LayeredPlan:
     """Lowers a program to layers that are applied wire by wire."""
-    layers = schedule(program.gates, program.qubits, separate=False)
+    layers = schedule(form.gates, form.qubits, separate=False)
     table = ChainTable()
-    runs = [_run(layers, first, stop, program.qubits, table) for first, stop in _bounds(layers)]
-    data = _stack([layer for layer in layers if layer.has_data], program.qubits, table)
+    runs = [_run(layers, first, stop, form.qubits, table) for first, stop in _bounds(layers)]
+    data = _stack([layer for layer in layers if layer.has_data], form.qubits, table)
     return LayeredPlan(
-        qubits=program.qubits,
-        n_weights=program.n_weights + len(program.derived.weights.wanted),
-        derived=program.derived if any(part.wanted for part in program.derived) else None,
-        chains=table.arrays(program.n_weights + len(program.derived.weights.wanted)),
+        qubits=form.qubits,
+        n_weights=form.n_weights + len(form.derived.weights.wanted),
+        derived=form.derived if any(part.wanted for part in form.derived) else None,
+        chains=table.arrays(form.n_weights + len(form.derived.weights.wanted)),
         initial=runs[0],
         data=data,
         runs=tuple(runs[1:]),
-        readout=lower_readout(program),
+        readout=lower_readout(form.outputs, form.qubits),
     )
 
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
+from qmarl.circuits.gates import Observable, PauliWord, Projection
 from qmarl.circuits.plan import Readout
-from qmarl.circuits.program import PauliWord, Program, Projection
 from qmarl.types import Array
 
 
-def lower_readout(program: Program) -> Readout:
-    """Writes the outputs of a program as arrays."""
-    size = 2**program.qubits
-    diagonal = np.zeros((program.n_outputs, size))
+def lower_readout(outputs: Sequence[Observable], qubits: int) -> Readout:
+    """Writes measured quantities as arrays."""
+    size = 2**qubits
+    diagonal = np.zeros((len(outputs), size))
     rest: dict[int, Array] = {}
-    for row, observable in enumerate(program.outputs):
+    for row, observable in enumerate(outputs):
         for term in observable:
             if isinstance(term, Projection):
                 diagonal[row] += (np.arange(size) & term.mask) == term.bits
             elif term.flips:
-                matrix = rest.setdefault(term.flips, np.zeros((program.n_outputs, size), complex))
+                matrix = rest.setdefault(term.flips, np.zeros((len(outputs), size), complex))
                 matrix[row] += _word(term, size)
             else:
                 diagonal[row] += _word(term, size).real
-    planes = np.concatenate([diagonal, diagonal], 1)
-    return Readout(diagonal, planes, tuple(rest), tuple(rest.values()))
+    return Readout(diagonal, tuple(rest), tuple(rest.values()))
 
 
 def _word(term: PauliWord, size: int) -> Array:
@@ -41,7 +41,6 @@ def cast_readout(readout: Readout, real: np.dtype, work: np.dtype) -> Readout:
     """The same in the real and complex working precision."""
     return Readout(
         readout.diagonal.astype(real, copy=False),
-        readout.planes.astype(real, copy=False),
         readout.flips,
         tuple(matrix.astype(work) for matrix in readout.matrices),
     )
@@ -50,39 +49,28 @@ def cast_readout(readout: Readout, real: np.dtype, work: np.dtype) -> Readout:
 def measure(readout: Readout, psi: Array) -> Array:
     """Expectation values ``(A, B, outputs)`` of a state ``(2**n, A, B)``."""
     size, agents, batch = psi.shape
-    probabilities = psi.real * psi.real
-    probabilities += psi.imag * psi.imag
-    flat = readout.diagonal @ probabilities.reshape(size, -1)
+    parts = psi.reshape(size, -1).view(psi.real.dtype)
+    squares = readout.diagonal @ (parts * parts)
+    flat = squares[:, ::2] + squares[:, 1::2]
     for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
         crossed = psi.conj() * psi[np.arange(size) ^ flips]
         flat += (matrix @ crossed.reshape(size, -1)).real
     return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
 
 
-def measure_planes(readout: Readout, planes: Array) -> Array:
-    """The same for a state ``(2 * 2**n, A, B)``: real parts, then imaginary parts."""
-    size, agents, batch = planes.shape
-    squares = (planes * planes).reshape(size, -1)
-    flat = readout.planes @ squares
-    return np.ascontiguousarray(flat.T).reshape(agents, batch, -1)
-
-
-def measured_planes(readout: Readout, planes: Array, gradient: Array) -> Array:
-    """``conj(mu)`` of :func:`measured_gradient`, in the form of :func:`measure_planes`."""
-    flat = gradient.reshape(-1, gradient.shape[-1]).T
-    weight = readout.planes.T @ flat
-    return np.asarray(weight.reshape(planes.shape) * planes)
-
-
 def measured_gradient(readout: Readout, psi: Array, gradient: Array) -> Array:
     """``mu = conj(sum_k g_k O_k psi)`` for output gradients ``(A, B, outputs)``."""
-    flat = np.ascontiguousarray(gradient.reshape(-1, gradient.shape[-1]).T)
+    flat = gradient.reshape(-1, gradient.shape[-1]).T
+    weight, mu = (readout.diagonal.T @ flat).reshape(psi.shape), np.empty_like(psi)
+    np.multiply(weight, psi.real, out=mu.real)
+    np.multiply(np.negative(weight, out=weight), psi.imag, out=mu.imag)
+    if not readout.flips:
+        return mu
     conjugate = psi.conj()
-    mu = (readout.diagonal.T @ flat).reshape(psi.shape) * conjugate
     for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
         weight = (matrix.conj().T @ flat).reshape(psi.shape)
         mu += weight * conjugate[np.arange(len(psi)) ^ flips]
-    return np.asarray(mu)
+    return mu
 
 
 def wire_signs(qubits: int) -> Array:

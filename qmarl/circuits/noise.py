@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from qmarl.circuits.program import FixedGate, Gate, Rotation
+from qmarl.circuits.gates import FixedGate, Gate, Rotation
 from qmarl.circuits.su2 import PAULI
 from qmarl.config import Section
 from qmarl.types import Array
@@ -50,6 +50,20 @@ class NoiseConfig(Section):
     def acts(self) -> bool:
         """Whether any channel acts while the circuit runs."""
         return bool(self.depolarising or self.amplitude_damping or self.phase_damping)
+
+    @property
+    def audible(self) -> dict[str, float | str]:
+        """Every kind of noise that is not zero, and where channels act; empty without noise."""
+        kinds = ("depolarising", "amplitude_damping", "phase_damping", "readout_error")
+        found: dict[str, float | str] = {kind: getattr(self, kind) for kind in kinds}
+        found = {kind: value for kind, value in found.items() if value}
+        return found | ({"placement": self.placement} if self.acts else {})
+
+    def method(self, qubits: int) -> str:
+        """How a circuit of so many qubits runs under this noise, in words."""
+        if qubits <= EXACT_QUBITS or not self.acts:
+            return "exactly"
+        return f"by {self.trajectories} random trajectories"
 
 
 SILENT = NoiseConfig()

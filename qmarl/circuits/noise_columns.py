@@ -7,7 +7,8 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from qmarl.circuits.program import Angle, Program
+from qmarl.circuits.gates import Angle
+from qmarl.circuits.program import Program
 from qmarl.types import Array
 
 

@@ -71,6 +71,6 @@ def evaluate(
     Returns:
         ``(A, B, n_outputs)`` in the dtype of ``inputs``.
     """
-    parts = [weights[name].flatten(1) for name in runner.program.weight_names]
+    parts = [weights[name].reshape(len(inputs), -1) for name in runner.program.weight_names]
     outputs: torch.Tensor = RunnerFunction.apply(runner, inputs, torch.cat(parts, 1))  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return outputs

@@ -15,8 +15,9 @@ from typing import NamedTuple, final
 
 import numpy as np
 
+from qmarl.circuits.gates import Angle, FixedGate, PauliWord, Projection, Rotation
 from qmarl.circuits.noise import NoiseConfig, channel, noisy_wires, transfer_matrix
-from qmarl.circuits.program import Angle, FixedGate, PauliWord, Program, Projection, Rotation
+from qmarl.circuits.program import Program
 from qmarl.types import Array
 
 PAIR = 2

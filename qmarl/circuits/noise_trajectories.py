@@ -3,8 +3,8 @@
 Depolarising and phase damping are mixtures of Pauli errors (phase damping ``p`` is a phase flip
 with probability ``(1 - sqrt(1 - p)) / 2``), so that every trajectory is the circuit with some X and
 Z gates in it: further weights of ``pi`` or 0. Trajectories stand on the agent axis. Amplitude
-damping is no such mixture and is refused. The errors of a call are a pure function of its inputs
-and weights.
+damping is no such mixture: :mod:`qmarl.circuits.noise_jumps` is for it. The errors of a call are a
+pure function of its inputs and weights.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 import numpy.typing as npt
 
+from qmarl.circuits.gates import Angle, Gate, Observable, Rotation
 from qmarl.circuits.noise import NoiseConfig, noisy_wires
 from qmarl.circuits.noise_plan import as_words
-from qmarl.circuits.program import Angle, Gate, Observable, Program, Rotation
+from qmarl.circuits.program import Program
 from qmarl.circuits.shots import stream_of
-from qmarl.errors import ConfigurationError
 from qmarl.types import Array
 
 if TYPE_CHECKING:
@@ -41,22 +41,11 @@ class NoisyTrajectories:
         program: The ideal program.
         noise: Its channels, without amplitude damping.
         quiet: Number of gates at the program's end without noise.
-
-    Raises:
-        ConfigurationError: There is amplitude damping.
     """
 
     program: Program
     noise: NoiseConfig
     quiet: int = 0
-
-    def __post_init__(self) -> None:
-        if self.noise.amplitude_damping:
-            raise ConfigurationError(
-                f"noise.amplitude_damping: circuit '{self.program.name}' has "
-                f"{self.program.qubits} qubits; beyond 6 only depolarising, phase_damping and "
-                "readout_error are allowed"
-            )
 
     @cached_property
     def noisy(self) -> Program:
@@ -76,7 +65,7 @@ class NoisyTrajectories:
             program,
             gates=tuple(gates),
             weights=(*program.weights, (ERRORS, (count,))),
-            outputs=tuple(_misread(out, self.noise.readout_error) for out in program.outputs),
+            outputs=tuple(misread(out, self.noise.readout_error) for out in program.outputs),
         )
 
     @property
@@ -136,7 +125,7 @@ def _shifted(gate: Gate, known: int, count: int) -> Gate:
     return gate._replace(angle=gate.angle._replace(weight=gate.angle.weight + count))
 
 
-def _misread(observable: Observable, error: float) -> Observable:
+def misread(observable: Observable, error: float) -> Observable:
     """What an observable looks like through bits that flip with probability ``error``."""
     if not error:
         return observable

@@ -16,7 +16,9 @@ from qmarl.circuits.bound import Bound
 from qmarl.circuits.dense_executor import DenseBound
 from qmarl.circuits.derived_executor import DerivedBound, extend_weights
 from qmarl.circuits.layered_executor import LayeredBound
-from qmarl.circuits.plan import DensePlan, Plan
+from qmarl.circuits.plan import PRECISIONS, DensePlan, Plan
+from qmarl.circuits.single_executor import SingleBound, is_single
+from qmarl.errors import ConfigurationError
 from qmarl.types import Array
 
 RESERVE = 31 << 20
@@ -45,18 +47,23 @@ def bind(plan: Plan, weights: Array, dtype: npt.DTypeLike) -> Bound:
         plan: The plan.
         weights: ``(A, P)`` flat weights.
         dtype: float32 or float64.
+
+    Raises:
+        ConfigurationError: It is another.
     """
-    weights = weights.astype(np.float64)
+    real = np.dtype(dtype)
+    if real not in PRECISIONS:
+        raise ConfigurationError(f"circuits run on float32 or float64, got inputs of {real}")
     if plan.derived is None:
-        return _bind_circuit(plan, weights, np.dtype(dtype))
-    extended = extend_weights(plan.derived, weights)
-    inner = _bind_circuit(plan, extended, np.dtype(dtype))
+        return _bind_circuit(plan, weights, real)
+    weights = weights.astype(np.float64)
+    inner = _bind_circuit(plan, extend_weights(plan.derived, weights), real)
     return DerivedBound(plan.derived, inner, weights)
 
 
 def _bind_circuit(plan: Plan, weights: Array, dtype: np.dtype) -> Bound:
     if isinstance(plan, DensePlan):
-        return DenseBound(plan, weights, dtype)
+        return (SingleBound if is_single(plan) else DenseBound)(plan, weights, dtype)
     return LayeredBound(plan, weights, dtype)
 
 
@@ -76,7 +83,7 @@ def forward(bound: Bound, inputs: Array) -> tuple[Array, list[Any]]:
 
 def evaluate(bound: Bound, inputs: Array) -> Array:
     """Outputs of :func:`forward` alone: nothing is kept from chunk to chunk."""
-    return _joined([bound.forward(chunk)[0] for chunk in _chunks(bound, inputs)], 1)
+    return _joined([bound.evaluate(chunk) for chunk in _chunks(bound, inputs)], 1)
 
 
 def _chunks(bound: Bound, inputs: Array) -> list[Array]:
@@ -84,6 +91,8 @@ def _chunks(bound: Bound, inputs: Array) -> list[Array]:
     agents, batch, _ = inputs.shape
     step = max(1, CHUNK // (2**bound.plan.qubits * agents))
     features = inputs.transpose(2, 0, 1)
+    if batch <= step:
+        return [features]
     return [np.ascontiguousarray(features[..., k : k + step]) for k in range(0, batch, step)]
 
 

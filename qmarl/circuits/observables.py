@@ -7,7 +7,7 @@ from typing import Any
 
 import pennylane as qp
 
-from qmarl.circuits.program import Observable, PauliWord, Projection
+from qmarl.circuits.gates import Observable, PauliWord, Projection
 from qmarl.circuits.recorder import CompileError
 
 

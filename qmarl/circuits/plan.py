@@ -16,12 +16,29 @@ fixed ``C`` and a *real* product state ``r``, so that the first matrix product i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, final
+
+import numpy as np
 
 from qmarl.circuits.expressions import Derived
 from qmarl.circuits.su2 import Chains
 from qmarl.types import Array
+
+
+class Coefficients(NamedTuple):
+    """What makes the angles of a slot of features, in one precision.
+
+    Attributes:
+        slope: ``(L, n, A or 1, 1)`` derivative of the angle by its feature.
+        half_slope: Half of it.
+        half_offset: ``(L, n, 1, 1)`` half the constant part, None where there is none.
+    """
+
+    slope: Array
+    half_slope: Array
+    half_offset: Array | None
 
 
 class Slot(NamedTuple):
@@ -31,23 +48,23 @@ class Slot(NamedTuple):
         axis: ``(L, n, 3)`` unit vectors.
         common: 0, 1 or 2 if all turn about X, Y or Z, else None.
         factor: ``(L, n)``.
-        offset: ``(L, n)`` [rad], None where all are zero.
         trained: ``(L, n)`` whether a weight scales the feature, None where none does.
         weight: ``(L, n)`` index of that weight, 0 for none.
         feature: ``(L, n)`` index of the input.
         to_features: ``(F, L * n)`` sums by input, up to the last that takes part.
         to_weights: ``(P, L * n)`` sums by weight, times the factor, up to the last that takes part.
+        coefficients: What angles are made with, in each working precision, without weights.
     """
 
     axis: Array
     common: int | None
     factor: Array
-    offset: Array | None
     trained: Array | None
     weight: Array
     feature: Array
     to_features: Array
     to_weights: Array
+    coefficients: Mapping[np.dtype, Coefficients]
 
 
 class Readout(NamedTuple):
@@ -57,15 +74,17 @@ class Readout(NamedTuple):
 
     Attributes:
         diagonal: ``(outputs, 2**n)`` real, the part that flips nothing.
-        planes: ``(outputs, 2 * 2**n)`` the same twice: for real and imaginary parts of a state.
         flips: Masks ``m`` of the other parts.
         matrices: ``(outputs, 2**n)`` complex for each mask.
     """
 
     diagonal: Array
-    planes: Array
     flips: tuple[int, ...]
     matrices: tuple[Array, ...]
+
+
+PRECISIONS = {np.dtype(np.float32): np.dtype(np.complex64), np.dtype(float): np.dtype(complex)}
+"""Real working precisions, and the complex dtype that belongs to each."""
 
 
 class DenseRun(NamedTuple):
@@ -80,6 +99,29 @@ class DenseRun(NamedTuple):
     before: Array | None
 
 
+class Constants(NamedTuple):
+    """What of a dense plan takes part in its arithmetic, in one working precision.
+
+    Attributes:
+        before: ``(M, 1, 2**n, 2**n)`` complex, what is fixed before each of the ``M`` free layers
+            with weights, up to the one before it in its run.
+        after: The same for what follows each of them.
+        spread: ``(2**n, 2**n)`` the matrix ``C`` above.
+        signs: ``(n, 2**n)`` eigenvalues of Z on each wire.
+        readout: What is measured.
+        planes: ``(outputs, 2 * 2**n)`` its diagonal, each entry for a real and an imaginary part.
+        reader: :func:`qmarl.circuits.measurement.bloch_reader` of all wires.
+    """
+
+    before: Array
+    after: Array
+    spread: Array
+    signs: Array
+    readout: Readout
+    planes: Array
+    reader: Array
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class DensePlan:
@@ -90,35 +132,31 @@ class DensePlan:
         n_weights: Length of the flat weights, derived ones included.
         derived: Functions that stand before the circuit, None where there are none.
         chains: The chains of the ``M`` free layers with weights, ``n`` of each in turn.
-        before: ``(M, 1, 2**n, 2**n)`` complex128, what is fixed before each of them, up to the
-            one before it in its run.
-        after: The same for what follows each of them.
         initial: The run before the first data layer.
         runs: The run after each data layer. The first acts on the real product state ``r`` of the
             first data layer: where the initial run has no weights, it includes what makes the
             true state of ``r``.
+        owners: ``(M,)`` run of each of those free layers, the initial run counted as 0; a slice
+            where that takes the same.
         first: The first data layer: one RZ per wire.
         slot: The other data layers without repetitions, None where there are none.
         rows: Which of those each data layer from the second on is.
-        readout: What is measured.
-        signs: ``(n, 2**n)`` eigenvalues of Z on each wire.
-        spread: ``(2**n, 2**n)`` the matrix ``C`` above.
+        long: The free layers with weights of each run that has more than one.
+        constants: What takes part in the arithmetic, in each working precision.
     """
 
     qubits: int
     n_weights: int
     derived: Derived | None
     chains: Chains
-    before: Array
-    after: Array
     initial: DenseRun
     runs: tuple[DenseRun, ...]
+    owners: Array | slice
     first: Slot
     slot: Slot | None
     rows: tuple[int, ...]
-    readout: Readout
-    signs: Array
-    spread: Array
+    long: tuple[range, ...]
+    constants: Mapping[np.dtype, Constants]
 
 
 class Monomial(NamedTuple):

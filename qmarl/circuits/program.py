@@ -9,92 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import Any, final
 
 import msgpack  # type: ignore[import-untyped] # it has no stubs
 import numpy as np
 import numpy.typing as npt
 
 from qmarl.circuits.expressions import NOTHING, Derived, Expressions, Node
+from qmarl.circuits.gates import (
+    Angle,
+    FixedGate,
+    Gate,
+    NormalForm,
+    Observable,
+    PauliWord,
+    Projection,
+    Rotation,
+)
+from qmarl.circuits.inference import BoundProgram
+from qmarl.circuits.lowering import lower, lower_layered
+from qmarl.circuits.numpy_executor import bind
+from qmarl.circuits.plan import LayeredPlan, Plan
 from qmarl.errors import RunError
 from qmarl.types import Array, Params
 
-if TYPE_CHECKING:
-    from qmarl.circuits.inference import BoundProgram
-    from qmarl.circuits.plan import Plan
-
 FORMAT = 1
 """Version of the serialised form."""
-
-
-class Angle(NamedTuple):
-    """An angle ``factor * weight * feature + offset`` [rad].
-
-    Attributes:
-        factor: Constant factor.
-        offset: Constant part [rad].
-        weight: Index into the flat weights (and derived ones), -1 where none takes part.
-        feature: Index into the inputs (and derived ones), -1 where none takes part.
-    """
-
-    factor: float
-    offset: float
-    weight: int = -1
-    feature: int = -1
-
-
-class Rotation(NamedTuple):
-    """One-qubit rotation ``exp(-i angle / 2 (axis . sigma))``.
-
-    Attributes:
-        wire: Qubit, 0 is the most significant bit of a basis state's index.
-        axis: Unit vector ``(x, y, z)``.
-        angle: Its angle.
-    """
-
-    wire: int
-    axis: tuple[float, float, float]
-    angle: Angle
-
-
-class FixedGate(NamedTuple):
-    """A gate without parameters on two or more qubits.
-
-    Attributes:
-        wires: Qubits, the first is the most significant bit of the matrix's index.
-        matrix: ``(2**k, 2**k)`` unitary, complex.
-    """
-
-    wires: tuple[int, ...]
-    matrix: Array
-
-
-Gate = Rotation | FixedGate
-
-
-class PauliWord(NamedTuple):
-    """``coefficient * i**|flips & signs| X**flips Z**signs``: a product of Pauli operators.
-
-    Attributes:
-        coefficient: Real factor.
-        flips: Bit mask (in the index of a basis state) of the qubits with X or Y.
-        signs: Bit mask of the qubits with Z or Y.
-    """
-
-    coefficient: float
-    flips: int
-    signs: int
-
-
-class Projection(NamedTuple):
-    """Projector on the basis states whose bits under ``mask`` equal ``bits``."""
-
-    mask: int
-    bits: int
-
-
-Observable = tuple[PauliWord | Projection, ...]
-"""A measured quantity: the sum of its terms."""
 
 
 @final
@@ -139,9 +79,22 @@ class Program:
     @cached_property
     def plan(self) -> Plan:
         """The program lowered to arrays, made when it is first asked for."""
-        from qmarl.circuits.lowering import lower  # plans are made of programs: a circle at import
+        return lower(self._normal_form)
 
-        return lower(self)
+    @cached_property
+    def layered(self) -> LayeredPlan:
+        """The program as layers whatever its size, for devices other than the processor."""
+        plan = self.plan
+        return plan if isinstance(plan, LayeredPlan) else lower_layered(self._normal_form)
+
+    @cached_property
+    def kept(self) -> dict[tuple[Any, ...], Any]:
+        """What executors keep of the program from call to call, in this process."""
+        return {}
+
+    @property
+    def _normal_form(self) -> NormalForm:
+        return NormalForm(self.qubits, self.n_weights, self.gates, self.outputs, self.derived)
 
     def flatten(self, weights: Mapping[str, Array]) -> Array:
         """Joins named weights ``(*agents, *shape)`` into one array ``(*agents, n_weights)``."""
@@ -168,9 +121,9 @@ class Program:
             weights: Named weights ``(*agents, *shape)``; the unitaries are built in float64.
             dtype: float32 or float64, of the inputs and outputs.
         """
-        from qmarl.circuits.inference import bind  # the executor reads programs: a circle at import
-
-        return bind(self, weights, dtype)
+        flat = self.flatten(weights)
+        bound = bind(self.plan, flat.reshape(-1, self.n_weights), dtype)
+        return BoundProgram(bound, flat.shape[:-1])
 
     def to_bytes(self) -> bytes:
         """Serialises the program as msgpack, without pickle."""

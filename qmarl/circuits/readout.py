@@ -12,8 +12,10 @@ from qmarl.config import Section
 class ReadoutConfig(Section):
     """What the circuit returns."""
 
-    kind: Literal["z", "z_pairs", "probabilities"] = "z"
-    """``z``: every Z_i; ``z_pairs``: every Z_i and Z_i Z_j; ``probabilities``: all basis states."""
+    kind: Literal["z", "local", "z_pairs", "probabilities"] = "z"
+    """``z``: every Z_i; ``local``: every X_i, Y_i and Z_i; ``z_pairs``: every Z_i and Z_i Z_j;
+    ``probabilities``: all basis states. The first two look at one qubit at a time, so that their
+    gradients last in wide shallow circuits (Cerezo et al. 2021, arXiv:2001.00550)."""
 
 
 def z(qubits: int) -> list[Any]:
@@ -21,6 +23,13 @@ def z(qubits: int) -> list[Any]:
     import pennylane as qp
 
     return [qp.expval(qp.Z(wire)) for wire in range(qubits)]
+
+
+def local(qubits: int) -> list[Any]:
+    """Expectation values of X, Y and Z on each qubit: ``3 * qubits`` numbers, three bases."""
+    import pennylane as qp
+
+    return [qp.expval(axis(wire)) for axis in (qp.X, qp.Y, qp.Z) for wire in range(qubits)]
 
 
 def z_pairs(qubits: int) -> list[Any]:
@@ -40,6 +49,7 @@ def probabilities(qubits: int) -> list[Any]:
 
 READOUTS: dict[str, Callable[[int], list[Any]]] = {
     "z": z,
+    "local": local,
     "z_pairs": z_pairs,
     "probabilities": probabilities,
 }

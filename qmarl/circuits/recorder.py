@@ -7,7 +7,7 @@ tensor) means that the circuit's structure depends on its data, and ends the rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -31,6 +31,7 @@ FUNCTIONS = {
     "log": "log",
     "sqrt": "sqrt",
     "abs": "absolute",
+    "floor": "floor",
     "reciprocal": "reciprocal",
 }
 """Elementwise functions: their name in torch and in NumPy."""
@@ -40,6 +41,12 @@ SHAPE_ONLY = frozenset(
     {"ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full"}
 )
 """Operations whose result does not depend on the values of what they are given."""
+
+
+DECISIONS = frozenset(
+    {"_local_scalar_dense", "is_nonzero", "gt", "ge", "lt", "le", "eq", "ne", "where", "argmax"}
+)
+"""Operations that take a number out of a tensor, or ask about it: what follows may depend on it."""
 
 
 class CompileError(Exception):
@@ -53,6 +60,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # nor here
         self._traced: dict[int, tuple[torch.Tensor, Array]] = {}
+        self._opaque: dict[int, Any] = {}
 
     def track(self, tensor: torch.Tensor, kind: type[Input | Weight], start: int = 0) -> None:
         """Gives the entries of ``tensor`` fresh symbols from index ``start`` on."""
@@ -60,7 +68,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
         self._traced[id(tensor)] = (tensor, symbols(tensor.numel(), shape, start, kind))
 
     def symbol(self, value: object) -> Symbol:
-        """The symbol of a gate's angle: traced, or a constant."""
+        """The symbol of a gate's angle: traced, or a constant.
+
+        Raises:
+            CompileError: It is made of complex numbers.
+        """
+        if id(value) in self._opaque:
+            raise CompileError("an angle is made of complex numbers")
         if isinstance(value, torch.Tensor):
             return self._symbols(value).reshape(-1)[0]  # type: ignore[no-any-return]
         return Symbol.constant(float(np.asarray(value).reshape(-1)[0]))
@@ -76,17 +90,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = func.overloadpacket.__name__
-        if name not in SHAPE_ONLY and self._is_traced(args):
+        if name not in SHAPE_ONLY and (self._is_traced(args) or self._is_opaque(args)):
+            if self._is_opaque(args) or (isinstance(result, torch.Tensor) and result.is_complex()):
+                self._opaque[id(result)] = (
+                    result  # a phase of the whole state, or verification fails
+                )
+                return result
+            if name in DECISIONS:
+                raise CompileError(f"its structure depends on inputs or weights (torch.{name})")
             if name not in OPERATIONS:
                 raise CompileError(f"torch.{name} of inputs or weights cannot be recorded")
             self._keep(result, OPERATIONS[name](*(self._lift(arg) for arg in args), **kwargs))
         return result
 
     def _is_traced(self, args: Sequence[Any]) -> bool:
-        return any(
-            self._is_traced(arg) if isinstance(arg, (list, tuple)) else id(arg) in self._traced
-            for arg in args
-        )
+        return _any_of(args, self._traced)
+
+    def _is_opaque(self, args: Sequence[Any]) -> bool:
+        return _any_of(args, self._opaque)
 
     def _symbols(self, tensor: torch.Tensor) -> Array:
         if id(tensor) in self._traced:
@@ -109,6 +130,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
             self._keep(tensor, part)
 
 
+def _any_of(args: Sequence[Any], known: Mapping[int, Any]) -> bool:
+    """Whether one of the arguments, or of their parts, is known by its identity."""
+    return any(
+        _any_of(arg, known) if isinstance(arg, (list, tuple)) else id(arg) in known for arg in args
+    )
+
+
 def _number(value: Any) -> Any:
     return Symbol.constant(value) if isinstance(value, (int, float)) else value
 
@@ -124,6 +152,12 @@ def _binary(operation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 def _unary(function: str) -> Callable[..., Any]:
     return np.vectorize(lambda symbol: symbol.apply(function), otypes=[object])
+
+
+def _remainder(left: Any, right: Any) -> Any:
+    """``left mod right``, as PennyLane's inverses of some gates turn angles."""
+    left, right = _number(left), _number(right)
+    return left - _unary("floor")(left / right) * right
 
 
 def _select(array: Array, axis: int, index: int) -> Any:
@@ -188,6 +222,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "rsub": _binary(lambda a, b: b - a),
     "mul": _binary(lambda a, b: a * b),
     "div": _binary(lambda a, b: a / b),
+    "remainder": _remainder,
     "pow": _binary(lambda a, b: a**b),
     "neg": lambda a: -a,
     "square": lambda a: a * a,

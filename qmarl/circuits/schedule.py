@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from qmarl.circuits.plan import Slot
-from qmarl.circuits.program import FixedGate, Gate, Rotation
+from qmarl.circuits.gates import FixedGate, Gate, Rotation
+from qmarl.circuits.plan import PRECISIONS, Coefficients, Slot
 from qmarl.circuits.su2 import LONGEST, Chains, make_chains
 from qmarl.types import Array
 
@@ -125,13 +125,19 @@ def make_slot(present: dict[tuple[int, int], Rotation], shape: tuple[int, int]) 
         axis=axis,
         common=UNIT_AXES.get(axes.pop()) if len(axes) == 1 else None,
         factor=factor,
-        offset=offset if offset.any() else None,
         trained=trained if trained.any() else None,
         weight=weight,
         feature=feature,
         to_features=_one_hot(feature, np.ones(shape)),
         to_weights=_one_hot(weight, factor * trained),
+        coefficients={real: _coefficients(factor, offset, real) for real in PRECISIONS},
     )
+
+
+def _coefficients(factor: Array, offset: Array, real: np.dtype) -> Coefficients:
+    slope = factor.astype(real)[..., None, None]
+    half_offset = (offset / 2).astype(real)[..., None, None]
+    return Coefficients(slope, slope / 2, half_offset if offset.any() else None)
 
 
 def _one_hot(index: Array, values: Array) -> Array:

@@ -16,14 +16,8 @@ from typing import Literal, NamedTuple, final
 import numpy as np
 from pydantic import Field
 
-from qmarl.circuits.program import (
-    Angle,
-    Observable,
-    PauliWord,
-    Program,
-    Projection,
-    Rotation,
-)
+from qmarl.circuits.gates import Angle, Observable, PauliWord, Projection, Rotation
+from qmarl.circuits.program import Program
 from qmarl.config import Section
 from qmarl.errors import ConfigurationError
 from qmarl.types import Array
@@ -203,3 +197,7 @@ class Sampling:
                 "actor.gradient: 'adjoint' needs the exact state, which no shots give; use "
                 "'parameter_shift' or 'spsa', or leave out actor.shots"
             )
+
+
+EXACT = Sampling()
+"""Exact outputs and gradients."""

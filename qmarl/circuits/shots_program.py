@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from qmarl.circuits.expressions import NOTHING, Expressions
+from qmarl.circuits.gates import Angle, Gate, Rotation
 from qmarl.circuits.noise import EXACT_QUBITS, NoiseConfig
 from qmarl.circuits.noise_columns import Columns
 from qmarl.circuits.noise_columns import Trace as ColumnTrace
-from qmarl.circuits.noise_program import NoisyProgram
+from qmarl.circuits.noise_jumps import JumpTrajectories
+from qmarl.circuits.noise_program import NoisyProgram, Runner
 from qmarl.circuits.noise_trajectories import NoisyTrajectories
-from qmarl.circuits.program import Angle, Gate, Program, Rotation
+from qmarl.circuits.program import Program
 from qmarl.circuits.shots import Outcomes, Sampling, estimate, measured_groups, stream_of
 from qmarl.types import Array
 
@@ -49,7 +51,7 @@ class FreeAngles(NamedTuple):
 class Measured(NamedTuple):
     """One measured group: what runs its circuit, and what its outcomes say."""
 
-    runner: Program | NoisyProgram | NoisyTrajectories
+    runner: Program | Runner
     table: Array
 
 
@@ -232,33 +234,31 @@ class SampledProgram:
         return (slope[..., None] * by_inputs).mean(0), weights
 
 
-def under_noise(
-    program: Program, noise: NoiseConfig, quiet: int = 0
-) -> Program | NoisyProgram | NoisyTrajectories:
+def under_noise(program: Program, noise: NoiseConfig, quiet: int = 0) -> Program | Runner:
     """What runs a program under ``noise``: itself without any, exactly up to six qubits.
+
+    Beyond them it runs as random trajectories: of Pauli errors in the fused program, or, where
+    there is amplitude damping, of quantum jumps gate by gate.
 
     Args:
         program: The program.
         noise: The noise.
         quiet: Number of gates at its end without noise.
-
-    Raises:
-        ConfigurationError: Amplitude damping on more than six qubits.
     """
     if noise.silent:
         return program
     if program.qubits <= EXACT_QUBITS:
         return NoisyProgram(program, noise, quiet)
+    if noise.amplitude_damping:
+        return JumpTrajectories(program, noise, quiet)
     return NoisyTrajectories(program, noise, quiet)
 
 
-def make_runner(
-    program: Program, noise: NoiseConfig, sampling: Sampling
-) -> Program | NoisyProgram | NoisyTrajectories | SampledProgram:
+def make_runner(program: Program, noise: NoiseConfig, sampling: Sampling) -> Program | Runner:
     """What runs a program as asked for; the program itself where all is exact.
 
     Raises:
-        ConfigurationError: Noise or shots do not fit the program's size.
+        ConfigurationError: Shots do not fit the program's size.
     """
     runner = under_noise(program, noise)
     if sampling.gradient == "adjoint":

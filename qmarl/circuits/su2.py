@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qmarl.circuits.program import Rotation
+from qmarl.circuits.gates import Rotation
 from qmarl.types import Array
 
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
@@ -45,10 +45,11 @@ class Chains(NamedTuple):
     Shorter chains are padded with zero factors.
 
     Attributes:
-        weight: ``(K, c)`` index of the weight.
-        half: ``(K, c, 1)`` half the factor.
+        weight: ``(c, K)`` index of the weight.
+        half: ``(c, K, 1)`` half the factor.
         table: ``(K, 2**c, (1 + c) * 8)`` takes the products of half-angle cosines and sines to the
-            matrix and to its derivative by each weight, as pairs of real and imaginary parts.
+            matrix and to its derivative by each weight, as pairs of real and imaginary parts;
+            ``(1, ...)`` where all chains have the same.
         scatter: ``(K * c, P)`` sums derivatives by weight.
     """
 
@@ -82,7 +83,9 @@ def make_chains(chains: Sequence[Sequence[Rotation]], n_weights: int) -> Chains:
             scatter[k, j, angle.weight] = 1.0
     tables = [_table(chain, count) for chain in chains]
     table = np.array(tables).reshape(len(chains), 2**count, 8 * (1 + count))
-    return Chains(weight, half, table, scatter.reshape(-1, n_weights))
+    if len(table) and (table == table[0]).all():
+        table = table[:1]
+    return Chains(weight.T.copy(), half.swapaxes(0, 1), table, scatter.reshape(-1, n_weights))
 
 
 def _table(chain: Sequence[Rotation], count: int) -> Array:
@@ -109,16 +112,21 @@ def _table(chain: Sequence[Rotation], count: int) -> Array:
 
 def bind_chains(chains: Chains, weights: Array) -> BoundChains:
     """Multiplies every chain out under flat ``weights`` ``(A, P)``, in complex128."""
-    count, agents = chains.weight.shape[1], len(weights)
-    half = (weights.T[chains.weight] if weights.shape[1] else 0.0) * chains.half
-    pairs = np.empty((len(half), count, 2, agents))
-    np.cos(half, out=pairs[:, :, 0])
-    np.sin(half, out=pairs[:, :, 1])
-    terms = pairs[:, 0]
-    for j in range(1, count):
-        terms = (terms[:, :, None] * pairs[:, j, None]).reshape(len(half), -1, agents)
-    parts = (terms.swapaxes(1, 2) @ chains.table).reshape(len(half), agents, 1 + count, 8)
-    products = parts.view(complex)[:, :, 0].reshape(-1, agents, 2, 2)
+    (count, size), agents = chains.weight.shape, len(weights)
+    angles = weights.astype(float).T.take(chains.weight, 0) if weights.shape[1] else 0.0
+    half = angles * chains.half
+    pairs = np.empty((count, 2, size, agents))
+    np.cos(half, out=pairs[:, 0])
+    np.sin(half, out=pairs[:, 1])
+    terms = pairs[0]
+    for pair in pairs[1:]:
+        terms = (terms[:, None] * pair).reshape(-1, size, agents)
+    if len(chains.table) == 1:
+        parts = terms.reshape(len(terms), -1).T @ chains.table[0]
+    else:
+        parts = terms.transpose(1, 2, 0) @ chains.table
+    parts = parts.reshape(size, agents, 1 + count, 8)
+    products = parts.view(complex)[:, :, 0].reshape(size, agents, 2, 2)
     return BoundChains(products, parts[:, :, 1:])
 
 

@@ -55,6 +55,12 @@ def test_shots_reach_the_device_and_the_description():
     assert (counts.executions, counts.shots) == (8, 72)
 
 
+def test_shots_mean_the_same_on_a_device_as_on_the_program():
+    for backend in ("program", "pennylane:default.qubit"):
+        actor = make_actor(config(backend=backend, shots=9), 4, 3)
+        assert actor.measurement == {"noise": None, "shots": 9, "gradient": "parameter_shift"}
+
+
 def test_the_policy_of_a_device_travels():
     actor = on("default.qubit", seed=3)
     seen, params = seen_and_params(actor)

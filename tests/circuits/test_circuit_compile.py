@@ -11,8 +11,6 @@ import numpy as np
 import pennylane as qp
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from qmarl.circuits import Circuit, check_circuit
 
@@ -91,6 +89,18 @@ def test_pennylane_functions_are_fused_exactly(
     check_circuit(circuit)
 
 
+def test_phases_of_the_whole_state_may_be_complex() -> None:
+    def function(inputs: Any, weights: Any) -> Any:
+        qp.RX(inputs[..., 0], 0)
+        qp.FermionicSWAP(weights[0] * inputs[..., 1], wires=[0, 1])
+        qp.adjoint(qp.U2)(weights[1], inputs[..., 0], wires=1)
+        return [qp.expval(Z(wire)) for wire in range(2)]
+
+    circuit = Circuit(function, 2, (2,))
+    assert circuit.path == "program", circuit.reason
+    check_circuit(circuit)
+
+
 def layers_on_many_wires(qubits: int, layers: int) -> Callable[..., Any]:
     def function(inputs: Any, weights: Any) -> Any:
         for layer in range(layers):
@@ -131,57 +141,6 @@ def test_a_batch_of_several_chunks_equals_its_parts() -> None:
         assert torch.allclose(outputs, whole[:, part], rtol=0, atol=1e-12)
         apart += torch.autograd.grad((outputs * probe[:, part]).sum(), [weights])[0]
     assert torch.allclose(apart, together, rtol=0, atol=1e-10)
-
-
-ONE = [qp.RX, qp.RY, qp.RZ, qp.PhaseShift]
-TWO = [qp.CRX, qp.CRZ, qp.IsingXX, qp.IsingYY, qp.ControlledPhaseShift]
-FIXED = [qp.Hadamard, qp.S, qp.T, qp.SX, qp.X]
-FIXED_TWO = [qp.CNOT, qp.CZ, qp.SWAP, qp.ISWAP, qp.ECR, qp.CY]
-
-
-@st.composite
-def random_functions(draw: st.DrawFn) -> tuple[Callable[..., Any], int]:
-    qubits = draw(st.integers(1, 6))
-    wire = st.integers(0, qubits - 1)
-    pair = st.permutations(range(qubits)).map(lambda order: order[:2])
-    angle = st.tuples(st.sampled_from("xwcm"), st.integers(0, 3), st.floats(-2, 2, width=16))
-    one = st.tuples(st.sampled_from(ONE), st.tuples(wire), angle)
-    fixed = st.tuples(st.sampled_from(FIXED), st.tuples(wire), st.none())
-    choices = [one, one, fixed]
-    if qubits > 1:
-        choices.append(st.tuples(st.sampled_from(TWO), pair, angle))
-        choices.append(st.tuples(st.sampled_from(FIXED_TWO), pair, st.none()))
-    gates = draw(st.lists(st.one_of(choices), min_size=1, max_size=12))
-
-    def function(inputs: Any, weights: Any) -> Any:
-        qp.RY(inputs[..., 0], 0)
-        for gate, wires, source in gates:
-            if source is None:
-                gate(wires=wires)
-            else:
-                gate(_angle(source, inputs, weights), wires=wires)
-        return [qp.expval(Z(k)) for k in range(qubits)] + [qp.expval(qp.X(0)), qp.probs(wires=[0])]
-
-    return function, qubits
-
-
-def _angle(source: tuple[str, int, float], inputs: Any, weights: Any) -> Any:
-    kind, index, number = source
-    values = {
-        "x": inputs[..., index] + number,
-        "w": 0.5 * weights[index],
-        "c": number,
-        "m": weights[index] * inputs[..., 3 - index],
-    }
-    return values[kind]
-
-
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(random_functions())
-def test_random_circuits_are_exact(drawn: tuple[Callable[..., Any], int]) -> None:
-    circuit = Circuit(drawn[0], 4, (4,))
-    assert circuit.path == "program", circuit.reason
-    check_circuit(circuit)
 
 
 def test_periods_and_roles_are_read_off_the_circuit() -> None:

@@ -20,6 +20,7 @@ CASES = [
     ("basic_entangler", "probabilities", 2, 2, "x", 2, False, False),
     ("hardware_efficient", "z_pairs", 4, 4, "xyz", 12, True, True),
     ("hardware_efficient", "z", 2, 1, "xyz", 4, False, True),
+    ("hardware_efficient", "local", 3, 2, "xy", 6, True, False),
     ("hardware_efficient", "z_pairs", 5, 2, "xy", 7, False, False),
 ]
 

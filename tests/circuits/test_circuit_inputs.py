@@ -50,9 +50,29 @@ def too_wide(inputs: Any, weights: Any) -> Any:
     return qp.expval(qp.Z(0))
 
 
+def measures_an_unknown_wire(inputs: Any, weights: Any) -> Any:
+    qp.RX(inputs[..., 0], 0)
+    qp.RY(weights[0], 1)
+    return qp.expval(qp.Z(0)), qp.expval(qp.Z(7))
+
+
+def measures_a_name_that_no_gate_knows(inputs: Any, weights: Any) -> Any:
+    qp.RX(weights[0] * inputs[..., 0], "left")
+    return qp.expval(qp.Z("rigth"))
+
+
+def entangles_a_wire_with_itself(inputs: Any, weights: Any) -> Any:
+    qp.RX(weights[0] * inputs[..., 0], 0)
+    qp.CNOT([0, 0])
+    return qp.expval(qp.Z(0))
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
     [
+        (measures_an_unknown_wire, "measures the wire 7, which none of its gates knows; they act"),
+        (measures_a_name_that_no_gate_knows, "measures the wire 'rigth', which none of its gates"),
+        (entangles_a_wire_with_itself, "fails on 1 inputs and weights"),
         (takes_no_weights, "must take (inputs, weights)"),
         (ignores_inputs, "no gate of its quantum function depends on the inputs"),
         (returns_nothing, "it returns no measurement"),
@@ -64,6 +84,28 @@ def test_bad_quantum_functions_are_named(function: Callable[..., Any], words: st
     with pytest.raises(ConfigurationError, match=r"circuit 'mine': ") as error:
         Circuit(function, 1, (1,), name="mine")
     assert words in str(error.value)
+
+
+def test_an_idle_wire_among_the_first_is_measured() -> None:
+    def idle(inputs: Any, weights: Any) -> Any:
+        qp.RX(weights[0] * inputs[..., 0], 0)
+        return [qp.expval(qp.Z(wire)) for wire in range(2)]
+
+    outputs = Circuit(idle, 1, (1,))(torch.ones(3, 1), torch.ones(1))
+    torch.testing.assert_close(outputs[:, 1], torch.ones(3))
+
+
+def takes_its_structure_from_data(inputs: Any, weights: Any) -> Any:
+    qp.RX(inputs[0], int(inputs[0] > 2))
+    qp.RY(weights[0], 0)
+    return qp.expval(qp.Z(0))
+
+
+def test_a_wire_that_the_device_does_not_have_is_named() -> None:
+    circuit = Circuit(takes_its_structure_from_data, 1, (1,), name="mine")
+    assert circuit.path == "pennylane:default.qubit"
+    with pytest.raises(RunError, match=r"circuit 'mine'.*wire"):
+        circuit(torch.tensor([[0.5], [2.5]]), torch.ones(1))
 
 
 def test_a_circuit_without_inputs_is_refused() -> None:

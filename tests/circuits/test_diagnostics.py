@@ -10,7 +10,7 @@ import numpy as np
 import pennylane as qp
 import pytest
 
-from qmarl.circuits import Circuit, CircuitConfig, build_circuit
+from qmarl.circuits import Circuit, CircuitConfig, DeviceSettings, build_circuit
 from qmarl.circuits.ansatz import AnsatzConfig
 from qmarl.circuits.decay import fit_decay
 from qmarl.circuits.diagnostics import (
@@ -245,6 +245,19 @@ def test_gradients_are_those_of_the_device() -> None:
     assert device.rows[0].mean == pytest.approx(fused.rows[0].mean, rel=1e-9)
     assert device.rows[0].first == pytest.approx(fused.rows[0].first, rel=1e-9)
     assert not fused.decays
+
+
+def test_options_of_the_device_are_kept() -> None:
+    config, coarse = ansatz("strongly_entangling"), DeviceSettings(options={"c_dtype": "complex64"})
+    rows = [
+        gradient_variance(config, [2], [1], 2, 5, backend="pennylane:lightning.qubit", device=d)
+        for d in (None, coarse)
+    ]
+    exact, rounded = (scan.rows[0].mean for scan in rows)
+    assert 0 < abs(exact - rounded) < 1e-6 * exact
+    circuits = (build_circuit(config, 2, "pennylane:lightning.qubit", d) for d in (None, coarse))
+    means = [entangling_capability(circuit, 5, 0).mean for circuit in circuits]
+    assert 0 < abs(means[0] - means[1]) < 1e-5
 
 
 def test_the_law_of_a_decay_is_told_apart() -> None:

@@ -63,6 +63,29 @@ def test_identity_blocks_leave_the_encoded_state_as_it_is(qubits: int, layers: i
 
 
 @pytest.mark.parametrize(
+    ("kind", "qubits"),
+    [("strongly_entangling", 1), ("basic_entangler", 1), ("basic_entangler", 2)],
+)
+def test_layers_whose_gates_undo_themselves_pair_up(kind: str, qubits: int) -> None:
+    config = CircuitConfig.model_validate(
+        {
+            "qubits": qubits,
+            "layers": 4,
+            "encoding": {"rotations": "xy"},
+            "ansatz": {"kind": kind, "initialisation": "identity_block"},
+        }
+    )
+    circuit, rng = build_circuit(config, 2 * qubits), np.random.default_rng(1)
+    drawn = circuit.initial(rng)["angles"]
+    assert np.abs(drawn).max() > 1
+    assert np.abs(drawn[0] - drawn[2]).max() > 0.1  # every pair has its own
+    inputs = rng.uniform(-3, 3, (1, 8, 2 * qubits))
+    found = circuit(torch.as_tensor(inputs), {"angles": torch.as_tensor(drawn[None])})
+    x, y = inputs[0, :, 0::2], inputs[0, :, 1::2]
+    np.testing.assert_allclose(found[0].numpy(), np.cos(x) * np.cos(y), atol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("kind=strongly_entangling", "rings of CNOTs of 'strongly_entangling'"),

@@ -112,8 +112,8 @@ def two_words(inputs: Any, weights: Any) -> Any:
 def test_pennylane_counts_the_same() -> None:
     device = DeviceSettings(options={"shots": 11}, gradient="parameter_shift")
     circuit = Circuit(two_words, 1, (1,), backend="pennylane:lightning.qubit", device=device)
-    assert circuit._runner is not None
-    inner = circuit._runner._device._device
+    assert circuit._path.device is not None
+    inner = circuit._path.device._device._device
     with qp.Tracker(inner) as tracker:
         counts = spent(circuit, batch=3)
     assert counts.executions == tracker.totals["executions"]

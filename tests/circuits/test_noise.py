@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from qmarl.circuits import Circuit, CircuitConfig, Program, build_circuit
 from qmarl.circuits.ansatz import AnsatzConfig
 from qmarl.circuits.encoding import EncodingConfig
+from qmarl.circuits.gates import Angle, FixedGate, PauliWord, Projection, Rotation
 from qmarl.circuits.noise import NoiseConfig, noisy_wires
+from qmarl.circuits.noise_jumps import JumpTrajectories
 from qmarl.circuits.noise_program import NoisyProgram
 from qmarl.circuits.noise_trajectories import NoisyTrajectories
-from qmarl.circuits.program import Angle, FixedGate, PauliWord, Projection, Rotation
 from qmarl.circuits.readout import ReadoutConfig
 from qmarl.circuits.shots_program import under_noise
-from qmarl.errors import ConfigurationError
 
 NOISE = NoiseConfig(
     depolarising=0.03, amplitude_damping=0.05, phase_damping=0.04, readout_error=0.06
@@ -332,15 +332,17 @@ def test_trajectories_converge_to_the_exact_noise(case):
     assert float((exact[1] - sampled[1]).abs().max()) < error
 
 
-def test_seven_qubits_run_as_trajectories_and_refuse_amplitude_damping():
+@pytest.mark.parametrize(
+    ("kind", "runs"), [("depolarising", NoisyTrajectories), ("amplitude_damping", JumpTrajectories)]
+)
+def test_seven_qubits_run_as_trajectories(kind, runs):
     program = large(7)
-    runner = under_noise(program, NoiseConfig(depolarising=0.01, trajectories=3))
-    assert isinstance(runner, NoisyTrajectories)
+    runner = under_noise(program, NoiseConfig.model_validate({kind: 0.01, "trajectories": 3}))
+    assert isinstance(runner, runs)
     weights = {"angles": np.zeros((2, *program.weights[0][1]))}
     outputs = runner.bind(weights)(np.ones((2, 4, 7)))
     assert outputs.shape == (2, 4, program.n_outputs)
-    with pytest.raises(ConfigurationError, match=r"beyond 6 only depolarising, phase_damping"):
-        under_noise(program, NoiseConfig(amplitude_damping=0.01))
+    assert outputs.dtype == np.float32
 
 
 def test_readout_error_alone_needs_no_trajectories():

@@ -80,10 +80,17 @@ REFUSED = [
     (("actor.kind=mlp", "noise.depolarising=0.1"), "kind 'mlp' has no circuit"),
     (("actor.kind=mlp", "actor.shots=10"), "for 'kind: vqc', not for 'mlp'"),
     (("actor.backend=pennylane:default.mixed", "noise.depolarising=0.1"), "default.mixed"),
-    (("actor.backend=pennylane:default.qubit", "actor.shots=10"), "for 'backend: program'"),
+    (("actor.backend=pennylane:default.qubit", "actor.gradient=spsa"), "for 'backend: program'"),
+    (
+        (
+            "actor.backend=pennylane:default.qubit",
+            "actor.shots=10",
+            "actor.device_options.shots=5",
+        ),
+        "shots: 10, but device_options has 5",
+    ),
     (("actor.shots=0",), "actor.shots: must be at least 1"),
     (("actor.shots=5", "actor.gradient=adjoint"), "needs the exact state"),
-    (("actor.circuit.qubits=7", "noise.amplitude_damping=0.1"), "allowed up to 6 qubits"),
     (("noise.readout_error=0.6",), "noise.readout_error: must be at most 0.5"),
     (("noise.depolarizing=0.6",), "did you mean 'depolarising'"),
 ]
@@ -106,7 +113,7 @@ def test_noisy_actors_act_as_they_learn_and_need_a_circuit():
     seen = np.random.default_rng(1).normal(size=(1, 5, 6))
     acted = actor.policy.bind(params)(seen)
     tensors = {name: torch.as_tensor(array) for name, array in params.items()}
-    learned = actor.logits(tensors, torch.as_tensor(seen)).numpy()
+    learned = actor.outputs(tensors, torch.as_tensor(seen)).numpy()
     np.testing.assert_allclose(acted, learned, atol=1e-12)
     assert np.abs(acted - ideal.policy.bind(params)(seen)).max() > 0.01
     twin = config.model_copy(update={"kind": "mlp"})
@@ -128,7 +135,7 @@ def test_a_worker_acts_and_learns_under_noise_without_pennylane(tmp_path, shots)
         "assert 'torch' not in sys.modules\n"
         "import torch\n"
         "params = {n: torch.as_tensor(a).float().requires_grad_() for n, a in params.items()}\n"
-        "actor.logits(params, torch.ones(1, 3, 6)).sum().backward()\n"
+        "actor.outputs(params, torch.ones(1, 3, 6)).sum().backward()\n"
         "assert params['angles'].grad.abs().sum() > 0\n"
         "assert 'pennylane' not in sys.modules\n"
         "print(logits.tobytes().hex())\n"
