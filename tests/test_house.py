@@ -148,12 +148,18 @@ def test_the_documents_name_every_command() -> None:
     from trainers.cli_circuits import circuits_app
     from trainers.cli_config import config_app
     from trainers.cli_envs import envs_app
+    from trainers.cli_federated import federated_app
 
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     text = "\n".join(path.read_text() for path in documents)
     callbacks = [command.callback for command in app.registered_commands]
     wanted = [f"qmarl {call.__name__}" for call in callbacks if call]
-    groups = (("config", config_app), ("circuits", circuits_app), ("envs", envs_app))
+    groups = (
+        ("config", config_app),
+        ("circuits", circuits_app),
+        ("envs", envs_app),
+        ("federated", federated_app),
+    )
     for name, group in groups:
         inner = [(command.name, command.callback) for command in group.registered_commands]
         wanted += [f"qmarl {name} {own or call.__name__}" for own, call in inner if call]

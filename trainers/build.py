@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envs.registry import make
 from qmarl.config import unknown
 from qmarl.errors import ConfigurationError
-from qmarl.federated.aggregators import FedAvg
+from qmarl.federated.aggregators import FedAvg, FedProx
+from qmarl.federated.config import FederationConfig
 from qmarl.federated.share import select
 from qmarl.federated.transport import InMemoryChannel
 from qmarl.types import Params
+from trainers.algorithms.proximal import Proximal
 from trainers.config import ExperimentConfig
 from trainers.distributed import Executor
 from trainers.federation import Federation
@@ -81,6 +83,7 @@ def build(config: ExperimentConfig) -> Parts:
         one_model(config),
         config.noise,
     )
+    groups = {name: _held(group, config.federation) for name, group in groups.items()}
     fleets = config.federation.fleets
     if fleets is not None:
         groups = {name: group.per_fleet(fleets) for name, group in groups.items()}
@@ -93,6 +96,15 @@ def build(config: ExperimentConfig) -> Parts:
             f"'{spec.name}'; worlds start anew every round, so its end would never be seen"
         )
     return Parts(config, groups, start, federations, steps)
+
+
+def _held(group: Group, federation: FederationConfig) -> Group:
+    """Under FedProx, a group whose learners are held near the broadcast."""
+    strategy = federation.strategy
+    if federation.sharing != "federated" or not isinstance(strategy, FedProx):
+        return group
+    proximal = Proximal(strategy.proximal_mu, federation.share)
+    return replace(group, learner=replace(group.learner, proximal=proximal))
 
 
 def one_model(config: ExperimentConfig) -> bool:
@@ -109,7 +121,7 @@ def _federations(
     if federation.sharing == "shared":  # one client: its update is taken as it is
         federation = federation.model_copy(update={"strategy": FedAvg()})
     federations = {}
-    _check_malicious(config, groups)
+    _check_named(config, groups)
     for name, group in groups.items():
         _refuse_central(config, group)
         federations[name] = Federation(
@@ -124,15 +136,13 @@ def _federations(
     return federations
 
 
-def _check_malicious(config: ExperimentConfig, groups: Mapping[str, Group]) -> None:
-    """Refuses an attack by someone who is no client of any group."""
+def _check_named(config: ExperimentConfig, groups: Mapping[str, Group]) -> None:
+    """Refuses settings about someone who is no client of any group."""
     clients = [name for group in groups.values() for name in group.clients]
-    attack = config.federation.attack
-    for name in attack.clients if attack is not None else ():
-        if name not in clients:
-            raise ConfigurationError(
-                f"federation.attack.clients: {unknown('client', name, clients)}"
-            )
+    for where, names in config.federation.named.items():
+        for name in names:
+            if name not in clients:
+                raise ConfigurationError(f"federation.{where}: {unknown('client', name, clients)}")
 
 
 def _refuse_central(config: ExperimentConfig, group: Group) -> None:
@@ -140,7 +150,7 @@ def _refuse_central(config: ExperimentConfig, group: Group) -> None:
     if group.critics != group.stacks and any(name.startswith("critic.") for name in shared):
         raise ConfigurationError(
             f"federation.share: {list(config.federation.share)} would share the critic, but a "
-            "central critic stands apart from the clients; share 'actor.*'"
+            f"{config.critic.kind} critic stands apart from the clients; share 'actor.*'"
         )
 
 
@@ -149,5 +159,9 @@ def make_rounds(parts: Parts, executor: Executor) -> Rounds:
     config, groups = parts.config, parts.groups
     common = (config.env, groups, executor, config.seed, parts.rollout_steps)
     if config.federation.fleets is not None:
-        return FleetRounds(*common, config.federation.fleets)
+        return FleetRounds(
+            *common,
+            config.federation.fleets,
+            timeout_s=config.federation.round_timeout_s,
+        )
     return AgentRounds(*common)

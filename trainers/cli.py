@@ -15,6 +15,7 @@ from qmarl.errors import QmarlError
 from trainers.cli_circuits import circuits_app
 from trainers.cli_config import config_app
 from trainers.cli_envs import envs_app
+from trainers.cli_federated import federated_app
 from trainers.cli_words import ConfigFile, Json, Overrides, Run
 from trainers.interrupt import RunInterruptedError
 from trainers.plain import finite
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(circuits_app, name="circuits")
 app.add_typer(envs_app, name="envs")
+app.add_typer(federated_app, name="federated")
 
 
 def main() -> None:

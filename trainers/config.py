@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from agents.actor import ActorConfig
 from agents.critic import CriticConfig
 from envs.registry import EnvConfig
-from qmarl.circuits.noise import EXACT_QUBITS, NoiseConfig
+from qmarl.circuits.noise import NoiseConfig
 from qmarl.config import Section, load
 from qmarl.federated.config import FederationConfig
 from trainers.algorithms.learner import PPOConfig
@@ -32,7 +32,8 @@ class EvaluationConfig(Section):
     final_episodes: int = Field(200, ge=1)
     """Held-out episodes of the evaluation at the end."""
     greedy: bool = True
-    """Whether the likeliest action is taken, rather than one drawn from the policy."""
+    """Whether the likeliest action is taken (of continuous actions, their means), rather than one
+    drawn from the policy."""
 
 
 class ExperimentConfig(Section):
@@ -78,12 +79,6 @@ class ExperimentConfig(Section):
             raise ValueError(
                 f"noise: it acts on 'actor.backend: program' alone, not on '{self.actor.backend}' "
                 "(nor on 'pennylane:default.mixed', whose channels it equals)"
-            )
-        if self.noise.amplitude_damping and self.actor.circuit.qubits > EXACT_QUBITS:
-            raise ValueError(
-                f"noise.amplitude_damping: allowed up to {EXACT_QUBITS} qubits, the circuit has "
-                f"{self.actor.circuit.qubits}; beyond, only depolarising, phase_damping and "
-                "readout_error are"
             )
 
 

@@ -57,6 +57,19 @@ class Executor(Protocol):
         """
         ...
 
+    def map_within(
+        self,
+        function: Callable[..., Result],
+        jobs: Sequence[tuple[Any, ...]],
+        seconds: float,
+    ) -> list[Result | None]:
+        """As :meth:`map`, but what is not there after ``seconds`` of wall-clock time is given up.
+
+        Returns:
+            The results in the jobs' order, ``None`` for a job that was given up.
+        """
+        ...
+
     def close(self) -> None:
         """Lets go of every process."""
         ...
@@ -68,6 +81,15 @@ class InlineExecutor:
     def map(self, function: Callable[..., Result], jobs: Sequence[tuple[Any, ...]]) -> list[Result]:
         """Calls the function in this process."""
         return [function(*job) for job in jobs]
+
+    def map_within(
+        self,
+        function: Callable[..., Result],
+        jobs: Sequence[tuple[Any, ...]],
+        seconds: float,  # noqa: ARG002 - one after another, nobody is late
+    ) -> list[Result | None]:
+        """Takes all the time that it needs: a job that runs here cannot be left alone."""
+        return [*self.map(function, jobs)]
 
     def close(self) -> None:
         """Has nothing to let go of."""
@@ -96,6 +118,26 @@ class RayExecutor:
 
     def map(self, function: Callable[..., Result], jobs: Sequence[tuple[Any, ...]]) -> list[Result]:
         """Deals the jobs to free workers until all have come back."""
+        results = self._dealt(function, jobs, None)
+        return [results[index] for index in range(len(jobs))]
+
+    def map_within(
+        self,
+        function: Callable[..., Result],
+        jobs: Sequence[tuple[Any, ...]],
+        seconds: float,
+    ) -> list[Result | None]:
+        """Deals the jobs until the time is up; workers that are late then are started anew."""
+        results = self._dealt(function, jobs, time.monotonic() + seconds)
+        return [results.get(index) for index in range(len(jobs))]
+
+    def _dealt(
+        self,
+        function: Callable[..., Result],
+        jobs: Sequence[tuple[Any, ...]],
+        deadline: float | None,
+    ) -> dict[int, Result]:
+        """Results by the jobs' places: all of them, or those that came before the deadline."""
         results: dict[int, Result] = {}
         waiting, running = list(range(len(jobs)))[::-1], dict[Any, tuple[int, Any]]()
         free, losses = list(self._workers), 0
@@ -103,14 +145,20 @@ class RayExecutor:
             while free and waiting:
                 worker, index = free.pop(0), waiting.pop()
                 running[worker.run.remote(function, jobs[index])] = (index, worker)
-            for reference in self._ray.wait(list(running), num_returns=1)[0]:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            ready = self._ray.wait(list(running), num_returns=1, timeout=left)[0]
+            if not ready:
+                for _, worker in running.values():
+                    self._ray.kill(worker, no_restart=False)
+                break
+            for reference in ready:
                 index, worker = running.pop(reference)
                 free.append(worker)
                 if not self._take(reference, index, results):
                     losses += 1
                     waiting.append(index)
                     _pause(losses, RETRIES * len(jobs))
-        return [results[index] for index in range(len(jobs))]
+        return results
 
     def _take(self, reference: Any, index: int, results: dict[int, Any]) -> bool:
         errors = self._ray.exceptions

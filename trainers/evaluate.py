@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.registry import EnvConfig, make
+from envs.sites import site_config
 from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Array, Params
@@ -35,7 +36,8 @@ def play(
     Args:
         env: The env section.
         seats: The groups by name.
-        sites: Who flies: one team, or one for each fleet; they share the worlds out evenly.
+        sites: Who flies: one team, or one for each fleet, under its site's conditions; they share
+            the worlds out evenly.
         episodes: Number of worlds.
         seed: Seed of the held-out worlds; training never uses the same streams.
         greedy: Whether the likeliest action is taken: of numbers, their means.
@@ -48,8 +50,10 @@ def play(
     """
     shares = np.array_split(np.arange(episodes), len(sites))
     parts = [
-        _play_site(env, Team(seats, site), len(share), int(share[0]), seed, greedy)
-        for site, share in zip(sites, shares, strict=True)
+        _play_site(
+            site_config(env, place), Team(seats, site), len(share), int(share[0]), seed, greedy
+        )
+        for place, (site, share) in enumerate(zip(sites, shares, strict=True))
         if len(share)
     ]
     return join_episodes(parts)

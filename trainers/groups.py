@@ -31,7 +31,7 @@ class Group:
         agents: Their names.
         learner: How they learn.
         stacks: Number of actors that learn, one for each agent or one for all.
-        critics: Number of critics: one for each actor, or a central one.
+        critics: Number of critics: one for each actor, or a central or split one.
         shape: Numbers that the widest agent sees, and the largest number of choices or of numbers
             in an action.
         clients: Name of the federation's client behind each place of the stack.
@@ -129,7 +129,7 @@ def make_groups(
         actions = max(sizes or [spec.action_counts[i] for i in members])
         learner = Learner(
             make_actor(actor, observations, actions, noise, spec.continuous),
-            make_critic(critic, observations, spec.state_size),
+            make_critic(critic, observations, spec.state_size, len(members)),
             algorithm,
             actor.precision,
         )
@@ -141,7 +141,7 @@ def make_groups(
             agents=names,
             learner=learner,
             stacks=len(clients),
-            critics=1 if critic.kind == "central" else len(clients),
+            critics=len(clients) if critic.kind == "local" else 1,
             shape=(observations, actions),
             clients=clients,
             sizes=sizes,

@@ -109,17 +109,22 @@ def read_metrics(run: RunDirectory) -> list[dict[str, Any]]:
     Raises:
         RunError: It cannot be read, or a line before the last is damaged.
     """
-    if not run.metrics.exists():
+    return read_lines(run.metrics)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Reads any log of one JSON object for each round, as :func:`read_metrics` does."""
+    if not path.exists():
         return []
-    with told(run.metrics):
-        lines = run.metrics.read_bytes().split(b"\n")
+    with told(path):
+        lines = path.read_bytes().split(b"\n")
     rounds = []
     for number, line in enumerate(lines[:-1], 1):
         metrics = _parsed(line)
         if metrics is not None:
             rounds.append(metrics)
         elif number < len(lines) - 1:
-            raise RunError(f"'{run.metrics}': line {number} is damaged; take it out to go on")
+            raise RunError(f"'{path}': line {number} is damaged; take it out to go on")
     return rounds
 
 

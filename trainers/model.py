@@ -39,7 +39,7 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
         },
         "twin": _twin(config, group),
         "critic": {
-            "kind": "central" if learner.critic.central else "local",
+            "kind": learner.critic.kind,
             "sizes": list(learner.critic.sizes),
             "parameters": parameter_count(learner.critic.layout),
         },

@@ -62,6 +62,7 @@ class Record:
         evaluations: All of them, the most telling one first.
         flight: A GIF.
         missing: Sentences that say what could not be read.
+        federation: What each client did, one map for each round, in order.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Record:
     evaluations: tuple[Evaluation, ...]
     flight: bytes | None
     missing: tuple[str, ...]
+    federation: tuple[dict[str, Any], ...] = ()
 
     @property
     def groups(self) -> dict[str, dict[str, Any]]:
@@ -117,7 +119,7 @@ def read(path: Path) -> Record:
     path = _found(path)
     reader = _Reader(path)
     config = reader.object("config.resolved.json")
-    rounds = reader.rounds()
+    rounds, federation = reader.rounds(), reader.federation()
     return Record(
         path=path,
         config=config,
@@ -128,6 +130,7 @@ def read(path: Path) -> Record:
         evaluations=tuple(_ranked([*reader.evaluations(), *_in_training(config, rounds)])),
         flight=reader.flight(),
         missing=tuple(reader.missing),
+        federation=federation,
     )
 
 
@@ -187,6 +190,18 @@ class _Reader:
         if not rounds:
             self.missing.append(f"{name} holds no rounds: {_LOSSES[name]}")
         return tuple(rounds[key] for key in sorted(rounds))
+
+    def federation(self) -> tuple[dict[str, Any], ...]:
+        """Returns what clients did in each round; runs that share nothing have no such file."""
+        name = "federation.jsonl"
+        if not (self._path / name).is_file():
+            return ()
+        try:
+            lines = self.raw(name).splitlines()
+        except ValueError as error:
+            self.missing.append(f"{name} {error}: what each client did is not known")
+            return ()
+        return tuple(found for found in map(_round, lines) if found)
 
     def evaluations(self) -> list[Evaluation]:
         """Returns what the files in ``eval/`` say."""

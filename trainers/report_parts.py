@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from trainers.report_chart import Chart
+from trainers.report_clients import ClientRow, clients
 from trainers.report_compare import kind_of
 from trainers.report_curves import Run, exchange_charts, federated_groups
 from trainers.report_data import Record
@@ -76,6 +77,7 @@ class Exchanged(NamedTuple):
     group: str
     rows: tuple[tuple[str, str], ...]
     charts: tuple[Chart, ...]
+    clients: tuple[ClientRow, ...]
 
 
 def parameters(record: Record) -> list[Parameters]:
@@ -188,7 +190,7 @@ def _plain(value: object) -> str:
 
 def _exchanged(record: Record, name: str) -> Exchanged:
     start = f"federation/{name}"
-    clients = listed(record.groups.get(name), "agents")
+    agents = listed(record.groups.get(name), "agents")
     took, rejected = (record.measured(f"{start}/{key}") for key in ("participants", "rejected"))
     rows = [
         ("What travels", words(at(record.config, "federation", "share"))),
@@ -197,10 +199,10 @@ def _exchanged(record: Record, name: str) -> Exchanged:
         ("Took part", f"{_range(took)} clients in a round"),
         ("Rejected", f"{count(sum(rejected))} updates in the whole run"),
     ]
-    if at(record.config, "federation", "sharing") == "federated" and clients:
-        rows.insert(0, ("Agents", words(clients)))
+    if at(record.config, "federation", "sharing") == "federated" and agents:
+        rows.insert(0, ("Agents", words(agents)))
     charts = tuple(exchange_charts(record, name))
-    return Exchanged(words(name), tuple(rows), charts)
+    return Exchanged(words(name), tuple(rows), charts, clients(record.federation, name))
 
 
 def _traffic(bytes_by_round: Sequence[float]) -> str:

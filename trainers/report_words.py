@@ -265,6 +265,12 @@ def _secrecy(record: Record) -> Iterator[str]:
             "The central critic saw the joint state of the whole team while it trained. It is "
             "exempt from the rule that sharing goes through the federated layer; it does not fly."
         )
+    if any(at(group, "critic", "kind") == "split" for group in record.groups.values()):
+        yield (
+            "The split critic's server saw activations that every agent made of what it observed, "
+            "and gradients. They are no observations, but tell something of each of them, which no "
+            "account of clients covers. The critic does not fly."
+        )
     kind = at(record.config, "federation", "sharing")
     if kind in ("federated", "shared") and not record.config.get("privacy"):
         yield "The server sees every update in clear, and updates tell something of the data."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from envs.registry import EnvConfig
+from envs.sites import refuse_sites, site_configs
 from qmarl.circuits.ledger import Counts
 from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
@@ -20,10 +21,16 @@ from trainers.algorithms.ppo import Learned, update
 from trainers.costs import metered, total
 from trainers.distributed import Executor
 from trainers.groups import Group, actor_params
+from trainers.poisoning import Poison, PoisoningConfig, poison_of
 from trainers.rollout import Shard, collect, join
+from trainers.split.judge import Exchange
+from trainers.stacking import settled, stacked
 
 Stacks = Mapping[str, Params]
 """Parameters or moments of every group, with a leading stack axis."""
+
+Present = Collection[str] | None
+"""Names of the clients that take part in a round; ``None`` means all of them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Lesson:
         shape: Numbers that they see, and choices or numbers in an action that they have.
         seeds: One seed of minibatch order for each learner.
         progress: Share of the training that is done.
+        poison: What malicious clients do to their experience first.
+        exchange: Who takes part in the learning of a split critic.
     """
 
     learner: Learner
@@ -47,6 +56,8 @@ class Lesson:
     shape: tuple[int, int]
     seeds: tuple[int, ...]
     progress: float
+    poison: Poison | None = None
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class Outcome:
         env_steps: Steps that the worlds took.
         seconds: Clock readings by name.
         device: What acting and learning ran on PennyLane devices.
+        missed: Clients that were to take part but did not come through in time.
     """
 
     learned: dict[str, Learned]
@@ -66,6 +78,7 @@ class Outcome:
     env_steps: int
     seconds: dict[str, float]
     device: Counts = field(default_factory=Counts)
+    missed: frozenset[str] = frozenset()
 
 
 def learn(lesson: Lesson, trajectory: Trajectory) -> Learned:
@@ -73,11 +86,13 @@ def learn(lesson: Lesson, trajectory: Trajectory) -> Learned:
     import torch
 
     torch.set_num_threads(1)
-    stacks, sees_state = len(lesson.seeds), lesson.learner.critic.central
-    share = experience(trajectory, lesson.members, stacks, sees_state, lesson.shape)
+    if lesson.poison is not None:
+        trajectory = lesson.poison(trajectory)
+    stacks, sees = len(lesson.seeds), lesson.learner.critic.sees
+    share = experience(trajectory, lesson.members, stacks, sees, lesson.shape)
     rngs = [stream(seed) for seed in lesson.seeds]
-    progress = lesson.progress
-    learned = update(lesson.learner, lesson.params, lesson.moments, share, rngs, progress)
+    schedule = (lesson.progress, lesson.exchange)
+    learned = update(lesson.learner, lesson.params, lesson.moments, share, rngs, *schedule)
     if not all(np.isfinite(array).all() for array in learned.params.values()):
         raise RunError("learning diverged: a parameter is not finite; lower the learning rates")
     return learned
@@ -101,7 +116,10 @@ class Site(NamedTuple):
     lessons: dict[str, Lesson]
 
 
-def client_round(site: Site) -> tuple[dict[str, Learned], Trajectory, float, Counts]:
+_Played = tuple[dict[str, Learned], Trajectory, float, Counts]
+
+
+def client_round(site: Site) -> _Played:
     """Collects and learns at one site; a pure function of the site's weights, state and seed."""
     started = perf_counter()
     actors = {name: actor_params(lesson.params) for name, lesson in site.lessons.items()}
@@ -116,7 +134,14 @@ def client_round(site: Site) -> tuple[dict[str, Learned], Trajectory, float, Cou
 class Rounds(Protocol):
     """Plays one round: experience and learning, without any sharing."""
 
-    def play(self, params: Stacks, moments: Stacks, number: int, progress: float) -> Outcome:
+    def play(
+        self,
+        params: Stacks,
+        moments: Stacks,
+        number: int,
+        progress: float,
+        present: Present = None,
+    ) -> Outcome:
         """Collects a rollout and updates every group.
 
         Args:
@@ -124,6 +149,7 @@ class Rounds(Protocol):
             moments: Optimiser moments of every group.
             number: The round.
             progress: Share of the training that is done.
+            present: Clients that take part; of the others, nothing changes.
         """
         ...
 
@@ -137,6 +163,7 @@ class AgentRounds:
         executor: Where the units of work run.
         seed: The run's seed.
         steps: Length of a rollout.
+        poisoning: What malicious clients do to their experience.
     """
 
     def __init__(
@@ -146,14 +173,27 @@ class AgentRounds:
         executor: Executor,
         seed: int,
         steps: int,
+        poisoning: PoisoningConfig | None = None,
     ) -> None:
         self._groups = groups
         self._executor = executor
         self._seed = seed
+        self._poisoning = poisoning
+        refuse_sites(env)
         self._shards = _shards(env, groups, seed, steps)
 
-    def play(self, params: Stacks, moments: Stacks, number: int, progress: float) -> Outcome:
-        """Collects every shard, then updates every group, on the executor."""
+    def play(
+        self,
+        params: Stacks,
+        moments: Stacks,
+        number: int,
+        progress: float,
+        present: Present = None,
+    ) -> Outcome:
+        """Collects every shard, then updates every group, on the executor.
+
+        All agents fly, whoever takes part; a central critic learns from all of them.
+        """
         started = perf_counter()
         actors = {name: actor_params(arrays) for name, arrays in params.items()}
         jobs = [(replace(shard, clock_round=number), actors) for shard in self._shards]
@@ -161,30 +201,45 @@ class AgentRounds:
         trajectory = join([trajectory for trajectory, _ in collections])
         collected = perf_counter()
         lessons = [
-            _lesson(group, params[name], moments[name], progress, self._seed, number)
+            self._lesson(group, params[name], moments[name], progress, number)
             for name, group in self._groups.items()
         ]
         studied = self._executor.map(counted_learn, [(each, trajectory) for each in lessons])
         seconds = {"collect": collected - started, "learn": perf_counter() - collected}
+        learned = {
+            name: settled(each, params[name], moments[name], _absent(group, present))
+            for (name, group), (each, _) in zip(self._groups.items(), studied, strict=True)
+        }
         return Outcome(
-            {name: each for name, (each, _) in zip(self._groups, studied, strict=True)},
+            learned,
             trajectory.episodes,
             trajectory.env_steps,
             seconds,
             total(counts for _, counts in [*collections, *studied]),
         )
 
+    def _lesson(
+        self, group: Group, params: Params, moments: Params, progress: float, number: int
+    ) -> Lesson:
+        lesson = _lesson(group, params, moments, progress, self._seed, number)
+        pairs = zip(group.clients, group.members, strict=False)  # a shared model has one client
+        owned = {client: (agent,) for client, agent in pairs}
+        seed = seed_for(self._seed, "poison", number, group.name)
+        return replace(lesson, poison=poison_of(self._poisoning, owned, seed))
+
 
 class FleetRounds:
     """Every client is a fleet: a site with its own worlds, whose agents share the site's models.
 
     Args:
-        env: The env section, of every site.
+        env: The env section; its ``sites`` say what differs from fleet to fleet.
         groups: The groups by name; their stacks are the fleets.
         executor: Where the units of work run.
         seed: The run's seed.
         steps: Length of a rollout.
         fleets: Number of sites.
+        poisoning: What malicious fleets do to their experience.
+        timeout_s: Seconds that the fleets have for a round.
     """
 
     def __init__(
@@ -195,48 +250,96 @@ class FleetRounds:
         seed: int,
         steps: int,
         fleets: int,
+        poisoning: PoisoningConfig | None = None,
+        timeout_s: float | None = None,
     ) -> None:
         self._groups = groups
+        self._timeout_s = timeout_s
         self._executor = executor
+        self._poisoning = poisoning
         self._seeds = [seed_for(seed, "fleet", fleet) for fleet in range(fleets)]
         whole = env.model_copy(update={"shards": 1})
-        self._shards = [_shards(whole, groups, own, steps)[0] for own in self._seeds]
-
-    def play(self, params: Stacks, moments: Stacks, number: int, progress: float) -> Outcome:
-        """Runs one ``client_round`` for each fleet on the executor."""
-        started = perf_counter()
-        sites = [
-            (self._site(fleet, params, moments, number, progress),)
-            for fleet in range(len(self._seeds))
+        self._shards = [
+            _shards(site, groups, own, steps)[0]
+            for site, own in zip(site_configs(whole, fleets), self._seeds, strict=True)
         ]
-        results = self._executor.map(client_round, sites)
-        trajectory = join([result[1] for result in results])
-        collecting = sum(result[2] for result in results)
+
+    def play(
+        self,
+        params: Stacks,
+        moments: Stacks,
+        number: int,
+        progress: float,
+        present: Present = None,
+    ) -> Outcome:
+        """Runs one ``client_round`` for each fleet that takes part, on the executor."""
+        started = perf_counter()
+        group = next(iter(self._groups.values()))
+        names, absent = group.clients, _absent(group, present)
+        chosen = [place for place in range(len(names)) if place not in absent]
+        came = self._played(
+            {place: self._site(place, params, moments, number, progress) for place in chosen}
+        )
+        trajectories = [result[1] for result in came.values()]
+        collecting = sum(result[2] for result in came.values())
         working = perf_counter() - started
         return Outcome(
-            {name: _stacked([result[0][name] for result in results]) for name in self._groups},
-            trajectory.episodes,
-            trajectory.env_steps,
+            {
+                name: stacked(
+                    {place: result[0][name] for place, result in came.items()},
+                    params[name],
+                    moments[name],
+                )
+                for name in self._groups
+            },
+            join(trajectories).episodes if trajectories else {},
+            sum(trajectory.env_steps for trajectory in trajectories),
             {"collect": min(collecting, working), "learn": max(working - collecting, 0.0)},
-            total(result[3] for result in results),
+            total(result[3] for result in came.values()),
+            frozenset(names[place] for place in chosen if place not in came),
         )
+
+    def _played(self, sites: Mapping[int, Site]) -> dict[int, _Played]:
+        """Results of the sites that come through in time, by their places."""
+        jobs = [(site,) for site in sites.values()]
+        results: Sequence[_Played | None]
+        if self._timeout_s is None:
+            results = self._executor.map(client_round, jobs)
+        else:
+            results = self._executor.map_within(client_round, jobs, self._timeout_s)
+        pairs = zip(sites, results, strict=True)
+        return {place: result for place, result in pairs if result is not None}
 
     def _site(
         self, fleet: int, params: Stacks, moments: Stacks, number: int, progress: float
     ) -> Site:
-        seed = self._seeds[fleet]
         lessons = {
-            name: _lesson(
-                group.per_fleet(1),
+            name: self._lesson(
+                fleet,
+                group,
                 _slice(params[name], fleet),
                 _slice(moments[name], fleet),
                 progress,
-                seed,
                 number,
             )
             for name, group in self._groups.items()
         }
         return Site(replace(self._shards[fleet], clock_round=number), lessons)
+
+    def _lesson(
+        self,
+        fleet: int,
+        group: Group,
+        params: Params,
+        moments: Params,
+        progress: float,
+        number: int,
+    ) -> Lesson:
+        seed = self._seeds[fleet]
+        lesson = _lesson(group.per_fleet(1), params, moments, progress, seed, number)
+        owned = {f"fleet_{fleet}": group.members}
+        own = seed_for(seed, "poison", number, group.name)
+        return replace(lesson, poison=poison_of(self._poisoning, owned, own))
 
 
 def _shards(env: EnvConfig, groups: Mapping[str, Group], seed: int, steps: int) -> list[Shard]:
@@ -250,23 +353,24 @@ def _lesson(
     group: Group, params: Params, moments: Params, progress: float, seed: int, number: int
 ) -> Lesson:
     seeds = tuple(seed_for(seed, "minibatch", number, group.name, name) for name in group.clients)
-    return Lesson(group.learner, params, moments, group.members, group.shape, seeds, progress)
+    return Lesson(
+        group.learner,
+        params,
+        moments,
+        group.members,
+        group.shape,
+        seeds,
+        progress,
+        exchange=Exchange(group.name, group.agents, number, seed),
+    )
+
+
+def _absent(group: Group, present: Present) -> list[int]:
+    """Places of the clients that do not take part."""
+    if present is None:
+        return []
+    return [place for place, name in enumerate(group.clients) if name not in present]
 
 
 def _slice(params: Params, place: int) -> Params:
     return {name: array[place : place + 1] for name, array in params.items()}
-
-
-def _stacked(parts: Sequence[Learned]) -> Learned:
-    def along(pick: Sequence[Params]) -> Params:
-        return {name: np.concatenate([params[name] for params in pick]) for name in pick[0]}
-
-    metrics = {
-        name: float(np.mean([part.metrics[name] for part in parts])) for name in parts[0].metrics
-    }
-    return Learned(
-        along([part.params for part in parts]),
-        along([part.moments for part in parts]),
-        np.concatenate([part.examples for part in parts]),
-        metrics,
-    )

@@ -24,6 +24,7 @@ from trainers.logger import Logger
 from trainers.model import describe, headline
 from trainers.plain import finite
 from trainers.rollout import Team
+from trainers.round_log import RoundLog
 from trainers.rundir import RunDirectory
 from trainers.state import TrainingState
 from trainers.trainer import Trainer
@@ -89,7 +90,8 @@ def _go(
             run.write_model(model)
             run.set_status("running", state.round)
             console.start(config.rounds, headline(config, model))
-            trainer = _trainer(parts, run, executor, logger, console)
+            log = RoundLog(run, state.round) if parts.federations else None
+            trainer = _trainer(parts, run, executor, logger, console, log)
             trainer.run(state, reached.append)
             _finish(run, config)
         except BaseException as error:
@@ -103,7 +105,12 @@ def _logger(run: RunDirectory, config: ExperimentConfig, state: TrainingState) -
 
 
 def _trainer(
-    parts: Parts, run: RunDirectory, executor: Executor, logger: Logger, console: Progress
+    parts: Parts,
+    run: RunDirectory,
+    executor: Executor,
+    logger: Logger,
+    console: Progress,
+    log: RoundLog | None,
 ) -> Trainer:
     config, judged = parts.config, parts.config.evaluation
     seed = seed_for(config.seed, "validation")
@@ -126,6 +133,7 @@ def _trainer(
         total=config.rounds,
         evaluate_every=judged.every,
         keep_every=config.logging.checkpoint_every,
+        note=log.append if log is not None else None,
     )
 
 

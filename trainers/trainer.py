@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from qmarl.federated.server import RoundReport
+from qmarl.federated.round_report import RoundReport
 from qmarl.types import Array, Params
 from trainers.federation import Federation
 from trainers.rounds import Outcome, Rounds
@@ -20,6 +20,8 @@ Keep = Callable[[TrainingState], None]
 """Writes a checkpoint."""
 Report = Callable[[int, dict[str, float]], None]
 """Takes the metrics of a round."""
+Note = Callable[[int, Mapping[str, RoundReport]], None]
+"""Takes what happened in every group's federation in a round."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Trainer:
         total: Number of rounds.
         evaluate_every: Rounds between evaluations; 0 means only after the last.
         keep_every: Rounds between checkpoints.
+        note: Takes what happened in every group's federation in a round.
     """
 
     rounds: Rounds
@@ -46,6 +49,7 @@ class Trainer:
     total: int
     evaluate_every: int
     keep_every: int
+    note: Note | None = None
 
     def run(self, state: TrainingState, completed: Callable[[TrainingState], None]) -> None:
         """Goes on from ``state`` to the last round.
@@ -76,16 +80,22 @@ class Trainer:
             else params
             for name, params in state.params.items()
         }
-        outcome = self.rounds.play(start, state.moments, number, number / self.total)
+        present = {name for each in self.federations.values() for name in each.asked}
+        who = present if self.federations else None
+        outcome = self.rounds.play(start, state.moments, number, number / self.total, who)
         params = {name: learned.params for name, learned in outcome.learned.items()}
         moments = {name: learned.moments for name, learned in outcome.learned.items()}
         reports: dict[str, RoundReport] = {}
         started = perf_counter()
         for name, federation in self.federations.items():
             examples = outcome.learned[name].examples
-            reports[name] = federation.gather(params[name], examples, number)
+            reports[name] = federation.gather(
+                params[name], examples, number, moments[name], outcome.missed
+            )
             params[name] = federation.joined(params[name])
-        server = {name: each.server.state() for name, each in self.federations.items()}
+        if self.note is not None and reports:
+            self.note(number, reports)
+        server = {name: each.state() for name, each in self.federations.items()}
         steps = state.env_steps + outcome.env_steps
         after = replace(
             state, round=number + 1, env_steps=steps, params=params, moments=moments, server=server
@@ -120,18 +130,35 @@ def measured(
     metrics["episodes"] = len(episodes["return"]) if episodes else 0
     for name, learned in outcome.learned.items():
         metrics |= {f"learn/{name}/{key}": value for key, value in learned.metrics.items()}
+        if any(learned.traffic):
+            metrics[f"split/{name}/bytes_up"] = learned.traffic.up
+            metrics[f"split/{name}/bytes_down"] = learned.traffic.down
     for name, report in reports.items():
-        start = f"federation/{name}"
-        metrics[f"{start}/participants"] = len(report.participants)
-        metrics[f"{start}/rejected"] = len(report.rejected)
-        metrics[f"{start}/update_norm"] = report.update_norm
-        metrics[f"{start}/bytes_up"] = report.bytes_up
-        metrics[f"{start}/bytes_down"] = report.bytes_down
+        told = federated(report)
+        metrics |= {f"federation/{name}/{key}": value for key, value in told.items()}
     if outcome.device.executions:
         kinds = ("executions", "shots", "shifted")
         metrics |= {f"device/{kind}": getattr(outcome.device, kind) for kind in kinds}
     metrics |= {f"clock/{name}_s": value for name, value in outcome.seconds.items()}
     return metrics
+
+
+def federated(report: RoundReport) -> dict[str, float]:
+    """A round of one group's federation in numbers."""
+    brought = report.contributions
+    return {
+        "asked": len(report.asked),
+        "participants": len(report.participants),
+        "rejected": len(report.rejected),
+        "missing": len(report.missing),
+        "kept": float(bool(report.kept)),
+        "staleness": _mean(np.array([one.staleness for one in brought], np.float64)),
+        "client_norm": _mean(np.array([one.norm for one in brought])),
+        "similarity": _mean(np.array([one.similarity for one in brought])),
+        "update_norm": report.update_norm,
+        "bytes_up": report.bytes_up,
+        "bytes_down": report.bytes_down,
+    }
 
 
 def _mean(values: Array) -> float:

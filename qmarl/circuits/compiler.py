@@ -11,13 +11,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pennylane as qp
 import torch
 
+from qmarl.circuits.amplitudes import input_state, prepared_state
 from qmarl.circuits.diagonal import axis_angle
 from qmarl.circuits.expressions import Derived, ExpressionWriter, depends_on_input
 from qmarl.circuits.gates import Angle, FixedGate, Gate, Rotation
@@ -49,7 +49,6 @@ def compile_function(function: QuantumFunction, signature: Signature) -> Program
         ConfigurationError: It does not use its inputs, or has too many qubits.
     """
     rng = np.random.default_rng(0)
-    _check_states(function, signature, *signature.sample(np.random.default_rng(0)))
     program, tape = _translate(function, signature, *signature.sample(rng))
     if not _takes_inputs(program):
         raise ConfigurationError(
@@ -99,20 +98,9 @@ def _check_wires(tape: Any, signature: Signature) -> None:
         )
 
 
-def _check_states(
-    function: QuantumFunction, signature: Signature, inputs: Array, flat: Array
-) -> None:
-    """Refuses prepared states that depend on inputs or weights; constant ones are gates."""
-    x, w = (torch.as_tensor(array).requires_grad_() for array in (inputs, flat))
-    operations: list[Any] = []
-    with suppress(RuntimeError, TypeError):  # what leaves torch says so when it is recorded
-        operations = qp.tape.make_qscript(function)(x, signature.unflatten(w)).operations
-    for op in operations:
-        if isinstance(op, qp.StatePrep) and qp.math.requires_grad(op.data[0]):
-            raise CompileError(f"{op.name} prepares a state that depends on inputs or weights")
-
-
 def _takes_inputs(program: Program) -> bool:
+    if program.prepared is not None:
+        return True
     rotations = (gate for gate in program.gates if isinstance(gate, Rotation))
     return any(gate.angle.feature >= 0 for gate in rotations)
 
@@ -132,8 +120,10 @@ def _translate(
         recorder.track(x, Input)
         recorder.track(w, Weight)
         tape = qp.tape.make_qscript(function)(x, signature.unflatten(w))
-        simple = _decompose(tape)
-        wires = wire_order(simple)
+        preparation = input_state(tape, recorder)
+        gates_only = [op for op in tape.operations if op is not preparation]
+        simple = _decompose(qp.tape.QuantumScript(gates_only, tape.measurements))
+        wires = wire_order(tape if preparation is not None else simple)
         if len(wires) > MAX_QUBITS:
             raise ConfigurationError(
                 f"circuit '{signature.name}': it has {len(wires)} qubits, at most {MAX_QUBITS} are "
@@ -141,6 +131,7 @@ def _translate(
             )
         place = {wire: k for k, wire in enumerate(wires)}
         angles = _Angles(signature)
+        prepared = prepared_state(preparation, place, recorder, angles.angle, signature.name)
         gates = [gate for op in simple.operations for gate in _gates(op, place, recorder, angles)]
     outputs = convert_measurements(simple.measurements, place)
     program = Program(
@@ -151,6 +142,7 @@ def _translate(
         gates=tuple(gates),
         outputs=outputs,
         derived=Derived(angles.features.finish(), angles.weights.finish()),
+        prepared=prepared,
     )
     return program, tape
 

@@ -18,8 +18,12 @@ from qmarl.circuits.data_layers import (
 )
 from qmarl.circuits.dense_build import after, build, free_gradient
 from qmarl.circuits.measurement import (
+    Normalised,
     measure,
     measured_gradient,
+    normalised,
+    pull_normalised,
+    with_norm,
 )
 from qmarl.circuits.plan import PRECISIONS, DensePlan
 from qmarl.types import Array
@@ -34,6 +38,7 @@ class Trace(NamedTuple):
         diagonals: ``(U, D, A, B)`` of the other distinct data layers.
         states: ``(D, A, B)`` after each of the other data layers.
         final: ``(D, A, B)`` that was measured.
+        measured: Its outputs.
     """
 
     features: Array
@@ -41,6 +46,7 @@ class Trace(NamedTuple):
     diagonals: Array | None
     states: tuple[Array, ...]
     final: Array
+    measured: Normalised
 
 
 class Sums(NamedTuple):
@@ -75,7 +81,7 @@ class DenseBound:
         self._matrices = [_cast(matrix, dtype, work) for matrix in rest]
         self._first = bind_slot(plan.first, weights, dtype)
         self._slot = None if plan.slot is None else bind_slot(plan.slot, weights, dtype)
-        self._readout = self._constants.readout
+        self._readout = with_norm(self._constants.readout)
         self._trains_data = plan.first.trained is not None or (
             plan.slot is not None and plan.slot.trained is not None
         )
@@ -90,8 +96,8 @@ class DenseBound:
             assert diagonals is not None
             states.append(diagonals[row] * psi)
             psi = _apply(matrix, states[-1])
-        trace = Trace(features, real, diagonals, tuple(states), psi)
-        return measure(self._readout, psi), trace
+        measured = normalised(measure(self._readout, psi))
+        return measured.values, Trace(features, real, diagonals, tuple(states), psi, measured)
 
     def evaluate(self, features: Array) -> Array:
         """Outputs of :meth:`forward` alone."""
@@ -120,7 +126,8 @@ class DenseBound:
     ) -> Array:
         """Pulls back to the first run; returns ``conj(mu)`` after it, as planes."""
         plan = self.plan
-        mu = measured_gradient(self._readout, trace.final, gradient)
+        pulled = pull_normalised(trace.measured, gradient)
+        mu = measured_gradient(self._readout, trace.final, pulled)
         if self._slot is None or trace.diagonals is None:
             return _conjugate_planes(mu)
         signs = self._constants.signs

@@ -78,15 +78,31 @@ Observable = tuple[PauliWord | Projection, ...]
 """A measured quantity: the sum of its terms."""
 
 
+class Prepared(NamedTuple):
+    """A state made of inputs: real amplitudes, normalised.
+
+    Attributes:
+        circuit: Name of the circuit, for messages.
+        wires: Qubits, the first is the most significant bit of an amplitude's index.
+        amplitudes: ``factor * feature + offset`` of each basis state of ``wires``, before they are
+            normalised; written as angles without a weight.
+    """
+
+    circuit: str
+    wires: tuple[int, ...]
+    amplitudes: tuple[Angle, ...]
+
+
 class NormalForm(NamedTuple):
     """What executors need to know of a circuit; :mod:`qmarl.circuits.lowering` makes plans of it.
 
     Attributes:
         qubits: Number of qubits ``n``.
         n_weights: Length of the flat weights, without derived ones.
-        gates: Gates in the order in which they act on ``|0...0>``.
+        gates: Gates in the order in which they act.
         outputs: Measured quantities, one output each.
         derived: Functions that stand before the circuit.
+        prepared: The state that the gates act on, None for ``|0...0>``.
     """
 
     qubits: int
@@ -94,3 +110,4 @@ class NormalForm(NamedTuple):
     gates: tuple[Gate, ...]
     outputs: tuple[Observable, ...]
     derived: Derived = NOTHING
+    prepared: Prepared | None = None

@@ -19,8 +19,18 @@ from qmarl.circuits.data_layers import (
     turn,
     turn_back,
 )
-from qmarl.circuits.measurement import cast_readout, measure, measured_gradient, wire_signs
+from qmarl.circuits.measurement import (
+    Normalised,
+    cast_readout,
+    measure,
+    measured_gradient,
+    normalised,
+    pull_normalised,
+    wire_signs,
+    with_norm,
+)
 from qmarl.circuits.plan import PRECISIONS, FreeLayer, LayeredPlan, Run
+from qmarl.circuits.prepared import PreparedTrace, prepare, pull_prepared
 from qmarl.circuits.runs import (
     Kronecker,
     add_layer_gradient,
@@ -56,6 +66,8 @@ class Trace(NamedTuple):
         states: ``(L, 2**n, A, B)`` after each data layer.
         run_states: States inside each run.
         final: ``(2**n, A, B)`` that was measured.
+        measured: Its outputs.
+        prepared: Of a state made of inputs, else None.
     """
 
     features: Array
@@ -64,6 +76,8 @@ class Trace(NamedTuple):
     states: Array
     run_states: tuple[tuple[Array, ...], ...]
     final: Array
+    measured: Normalised
+    prepared: PreparedTrace | None
 
 
 class Sums(NamedTuple):
@@ -100,7 +114,7 @@ class LayeredBound:
         zero[0] = 1.0
         start, self._initial_states = forward_run(plan.initial, self._initial, zero)
         self._start = start.astype(work)
-        self._readout = cast_readout(plan.readout, dtype, work)
+        self._readout = cast_readout(with_norm(plan.readout), dtype, work)
         self._slots = [bind_slot(slot, weights, dtype) for slot in plan.data.slots]
         self._links = [_bind_link(products, link, dtype, work) for link in plan.data.links]
         self._trains_data = any(slot.trained is not None for slot in plan.data.slots) or any(
@@ -113,18 +127,22 @@ class LayeredBound:
         turns = tuple(turn(slot, features) for slot in self._slots)
         links = [None if link is None else link.matrices for link in self._links]
         unitaries = full_matrices(first_columns(self._slots, turns, links))
-        psi = self._start
+        psi, prepared = self._start, None
+        if self.plan.prepared is not None:
+            psi, prepared = prepare(self.plan.prepared, features)
         states = np.empty((len(self._runs), len(psi), *features.shape[1:]), psi.dtype)
         inside = []
         for k, run in enumerate(self._runs):
             states[k] = self._data_layer(unitaries[k], k, psi)
-            psi, kept = forward_run(self.plan.runs[k], run, states[k])
-            inside.append(kept)
-        trace = Trace(features, turns, unitaries, states, tuple(inside), psi)
-        return measure(self._readout, psi), trace
+            psi, after = forward_run(self.plan.runs[k], run, states[k])
+            inside.append(after)
+        measured = normalised(measure(self._readout, psi))
+        kept = tuple(inside)
+        trace = Trace(features, turns, unitaries, states, kept, psi, measured, prepared)
+        return measured.values, trace
 
     def _data_layer(self, unitaries: Array, k: int, psi: Array) -> Array:
-        if k == 0 and not self.plan.initial:
+        if k == 0 and not self.plan.initial and self.plan.prepared is None:
             return product_state(unitaries[:, :, 0])
         return apply_layer(unitaries, self.plan.data.wires[k], psi)
 
@@ -142,7 +160,8 @@ class LayeredBound:
 
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
-        mu = measured_gradient(self._readout, trace.final, gradient)
+        pulled = pull_normalised(trace.measured, gradient)
+        mu = measured_gradient(self._readout, trace.final, pulled)
         wanted = self._trains_data or inputs is not None
         mus = np.empty_like(trace.states) if wanted else None
         for k in range(len(self._runs) - 1, -1, -1):
@@ -152,11 +171,13 @@ class LayeredBound:
                 add_layer_gradient(self.plan.data.ends[k], psi, mu, sums.chains)
             else:
                 mus[k] = mu
-            if k or self._initial:
+            if k or self._initial or trace.prepared is not None:
                 transposed = trace.unitaries[k].swapaxes(1, 2)
                 mu = apply_layer(transposed, self.plan.data.wires[k], mu)
         if self._initial:
             sums.start[...] += mu.sum(-1, keepdims=True)
+        if self.plan.prepared is not None and trace.prepared is not None and inputs is not None:
+            pull_prepared(self.plan.prepared, trace.prepared, mu, inputs)
         if mus is not None:
             signs = wire_signs(self.plan.qubits).astype(self.dtype)
             self._pull_slots(trace, bloch_vectors(trace.states, mus, signs), sums, inputs)

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from qmarl.circuits.data_layers import real_to_state
-from qmarl.circuits.diagonal import diagonal_gates, rotation_matrix
+from qmarl.circuits.diagonal import Z, diagonal_gates, rotation_matrix
 from qmarl.circuits.entanglers import entangler
-from qmarl.circuits.gates import NormalForm, Rotation
+from qmarl.circuits.gates import Angle, Gate, NormalForm, Rotation
 from qmarl.circuits.measurement import bloch_reader, cast_readout, lower_readout, wire_signs
 from qmarl.circuits.plan import (
     PRECISIONS,
@@ -26,6 +26,7 @@ from qmarl.circuits.plan import (
     Slot,
     Step,
 )
+from qmarl.circuits.prepared import lower_prepared
 from qmarl.circuits.runs import forward_run
 from qmarl.circuits.schedule import ChainTable, Layer, make_slot, schedule
 from qmarl.circuits.su2 import make_chains
@@ -39,8 +40,12 @@ GROUP = 4
 
 
 def lower(form: NormalForm) -> Plan:
-    """Lowers a circuit to the form that is fastest at its size."""
-    return lower_dense(form) if form.qubits <= DENSE_QUBITS else lower_layered(form)
+    """Lowers a circuit to the form that is fastest at its size.
+
+    Dense plans start from ``|0...0>``: states made of inputs are layered on any number of qubits.
+    """
+    dense = form.qubits <= DENSE_QUBITS and form.prepared is None
+    return lower_dense(form) if dense else lower_layered(form)
 
 
 def lower_dense(form: NormalForm) -> DensePlan:
@@ -193,7 +198,7 @@ def _distinct(
 
 def lower_layered(form: NormalForm) -> LayeredPlan:
     """Lowers a program to layers that are applied wire by wire."""
-    layers = schedule(form.gates, form.qubits, separate=False)
+    layers = _data_first(form) if form.prepared else _layers(form.gates, form.qubits)
     table = ChainTable()
     runs = [_run(layers, first, stop, form.qubits, table) for first, stop in _bounds(layers)]
     data = _stack([layer for layer in layers if layer.has_data], form.qubits, table)
@@ -206,7 +211,21 @@ def lower_layered(form: NormalForm) -> LayeredPlan:
         data=data,
         runs=tuple(runs[1:]),
         readout=lower_readout(form.outputs, form.qubits),
+        prepared=None if form.prepared is None else lower_prepared(form.prepared, form.qubits),
     )
+
+
+def _layers(gates: Sequence[Gate], qubits: int) -> list[Layer]:
+    return schedule(gates, qubits, separate=False)
+
+
+def _data_first(form: NormalForm) -> list[Layer]:
+    """Layers that begin with data, if need be with a rotation by nothing: no initial run."""
+    layers = _layers(form.gates, form.qubits)
+    if layers[0].has_data:
+        return layers
+    nothing = Rotation(0, Z, Angle(0.0, 0.0, feature=0))
+    return _layers((nothing, *form.gates), form.qubits)
 
 
 def _run(layers: Sequence[Layer], data: int, stop: int, qubits: int, table: ChainTable) -> Run:

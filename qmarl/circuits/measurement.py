@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,43 @@ def _word(term: PauliWord, size: int) -> Array:
     parity = np.bitwise_count(index & term.signs) & 1
     factor = term.coefficient * 1j ** (term.flips & term.signs).bit_count()
     return np.asarray(factor * (1 - 2.0 * parity))
+
+
+class Normalised(NamedTuple):
+    """Expectation values of a state divided by its squared norm.
+
+    Every rounded gate moves the norm a little from 1; what is divided by it does not drift with the
+    number of gates.
+
+    Attributes:
+        values: ``(A, B, outputs)``.
+        norm: ``(A, B, 1)`` squared norm.
+    """
+
+    values: Array
+    norm: Array
+
+
+def with_norm(readout: Readout) -> Readout:
+    """The same with the identity as last observable, whose value is the squared norm."""
+    ones = np.ones_like(readout.diagonal[:1])
+    matrices = tuple(np.pad(matrix, ((0, 1), (0, 0))) for matrix in readout.matrices)
+    return Readout(np.concatenate([readout.diagonal, ones]), readout.flips, matrices)
+
+
+def normalised(measured: Array) -> Normalised:
+    """Divides what :func:`measure` gives of a readout :func:`with_norm`."""
+    norm = measured[..., -1:]
+    return Normalised(measured[..., :-1] / norm, norm)
+
+
+def pull_normalised(measured: Normalised, gradient: Array) -> Array:
+    """Gradient ``(A, B, outputs + 1)`` by what was divided, for ``(A, B, outputs)`` after it."""
+    result = np.empty((*gradient.shape[:-1], gradient.shape[-1] + 1), measured.norm.dtype)
+    result[..., :-1] = gradient
+    result[..., -1] = -np.einsum("abk,abk->ab", gradient, measured.values)
+    result /= measured.norm
+    return result
 
 
 def cast_readout(readout: Readout, real: np.dtype, work: np.dtype) -> Readout:

@@ -40,6 +40,12 @@ class Wanted:
     noise: NoiseConfig = SILENT
     sampling: Sampling = EXACT
 
+    @property
+    def exact(self) -> bool:
+        """Whether outputs and gradients are exact."""
+        sampling = self.sampling
+        return self.noise.silent and sampling.shots is None and sampling.gradient == "adjoint"
+
 
 @final
 @dataclass(frozen=True)
@@ -119,6 +125,8 @@ def choose(function: Callable[..., Any], signature: Signature, wanted: Wanted) -
         )
     try:
         program = compile_function(function, signature)
+        if program.prepared is not None and not wanted.exact:
+            raise CompileError("its state is made of inputs, which noise and shots do not know")
     except CompileError as error:
         found = _on_device(function, signature, FALLBACK, wanted, str(error))
         log.warning("circuit '%s' runs on %s: %s", signature.name, found.name, error)

@@ -23,6 +23,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from qmarl.circuits.expressions import Derived
+from qmarl.circuits.prepared import Preparation
 from qmarl.circuits.su2 import Chains
 from qmarl.types import Array
 
@@ -223,6 +224,8 @@ class LayeredPlan:
         data: The data layers.
         runs: Run after each data layer.
         readout: What is measured.
+        prepared: The state that the first data layer acts on, where it is made of inputs; then
+            there is no initial run. None for ``|0...0>`` before the initial run.
     """
 
     qubits: int
@@ -233,6 +236,7 @@ class LayeredPlan:
     data: DataLayers
     runs: tuple[Run, ...]
     readout: Readout
+    prepared: Preparation | None = None
 
 
 Plan = DensePlan | LayeredPlan

@@ -23,6 +23,7 @@ from qmarl.circuits.gates import (
     NormalForm,
     Observable,
     PauliWord,
+    Prepared,
     Projection,
     Rotation,
 )
@@ -47,10 +48,11 @@ class Program:
         qubits: Number of qubits ``n``.
         n_inputs: Number of inputs of one sample.
         weights: Shape of each named weight; flat weights are their concatenation in this order.
-        gates: Gates in the order in which they act on ``|0...0>``.
+        gates: Gates in the order in which they act.
         outputs: Measured quantities, one output each.
         derived: Functions that stand before the circuit: their values join the inputs and the
             flat weights, behind the given ones.
+        prepared: The state made of inputs that the gates act on, None for ``|0...0>``.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Program:
     gates: tuple[Gate, ...]
     outputs: tuple[Observable, ...]
     derived: Derived = NOTHING
+    prepared: Prepared | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -94,7 +97,9 @@ class Program:
 
     @property
     def _normal_form(self) -> NormalForm:
-        return NormalForm(self.qubits, self.n_weights, self.gates, self.outputs, self.derived)
+        return NormalForm(
+            self.qubits, self.n_weights, self.gates, self.outputs, self.derived, self.prepared
+        )
 
     def flatten(self, weights: Mapping[str, Array]) -> Array:
         """Joins named weights ``(*agents, *shape)`` into one array ``(*agents, n_weights)``."""
@@ -161,6 +166,7 @@ def _to_plain(program: Program) -> dict[str, Any]:
             for observable in program.outputs
         ],
         "derived": [(part.nodes, part.wanted) for part in program.derived],
+        "prepared": program.prepared,
     }
 
 
@@ -182,7 +188,16 @@ def _from_plain(plain: dict[str, Any]) -> Program:
             for terms in plain["outputs"]
         ),
         derived=Derived(*(_read_expressions(part) for part in plain["derived"])),
+        prepared=_read_prepared(plain.get("prepared")),
     )
+
+
+def _read_prepared(plain: list[Any] | None) -> Prepared | None:
+    """The prepared state; programs written before there were any have none."""
+    if plain is None:
+        return None
+    circuit, wires, amplitudes = plain
+    return Prepared(circuit, tuple(wires), tuple(Angle(*angle) for angle in amplitudes))
 
 
 def _read_expressions(plain: list[Any]) -> Expressions:

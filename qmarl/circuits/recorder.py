@@ -79,6 +79,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has 
             return self._symbols(value).reshape(-1)[0]  # type: ignore[no-any-return]
         return Symbol.constant(float(np.asarray(value).reshape(-1)[0]))
 
+    def entries(self, value: object) -> list[Symbol] | None:
+        """Symbols of a vector; none where it is constant, None where complex numbers made it."""
+        if id(value) in self._opaque:
+            return None
+        return self._traced[id(value)][1].reshape(-1).tolist() if id(value) in self._traced else []
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -158,6 +164,13 @@ def _remainder(left: Any, right: Any) -> Any:
     """``left mod right``, as PennyLane's inverses of some gates turn angles."""
     left, right = _number(left), _number(right)
     return left - _unary("floor")(left / right) * right
+
+
+def _norm(array: Array, order: float = 2, *_: Any) -> Any:
+    """The Euclidean norm of a vector, as of amplitudes before they are normalised."""
+    if order != 2 or array.ndim != 1:
+        raise CompileError("only Euclidean norms of vectors can be recorded")
+    return Symbol.total(entry * entry for entry in array).apply("sqrt")
 
 
 def _select(array: Array, axis: int, index: int) -> Any:
@@ -245,6 +258,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "unbind": _unbind,
     "index": _index,
     "sum": _sum,
+    "linalg_vector_norm": _norm,
     "mv": np.matmul,
     "mm": np.matmul,
     "dot": np.matmul,

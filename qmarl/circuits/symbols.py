@@ -6,6 +6,7 @@ along as a :class:`Symbol`; the compiler then reads off how each angle depends o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -14,13 +15,17 @@ import numpy as np
 from qmarl.types import Array
 
 
-class Input(NamedTuple):
+@final
+@dataclass(frozen=True)  # no named tuple: input 0 must not equal weight 0
+class Input:
     """The input of this index."""
 
     input: int
 
 
-class Weight(NamedTuple):
+@final
+@dataclass(frozen=True)
+class Weight:
     """The entry of this index of the flat weights."""
 
     weight: int
@@ -58,6 +63,15 @@ class Symbol:
         """One atom alone."""
         return Symbol((((atom,), 1.0),))
 
+    @staticmethod
+    def total(parts: Iterable[Symbol]) -> Symbol:
+        """The sum of many symbols, collected once."""
+        terms: dict[Monomial, float] = {}
+        for part in parts:
+            for monomial, factor in part.terms:
+                terms[monomial] = terms.get(monomial, 0.0) + factor
+        return _collect(terms)
+
     @property
     def is_constant(self) -> bool:
         """Whether no input or weight takes part."""
@@ -74,10 +88,7 @@ class Symbol:
         return {monomial: factor for monomial, factor in self.terms if monomial}
 
     def __add__(self, other: Symbol) -> Symbol:
-        terms = dict(self.terms)
-        for monomial, factor in other.terms:
-            terms[monomial] = terms.get(monomial, 0.0) + factor
-        return _collect(terms)
+        return Symbol.total((self, other))
 
     def __neg__(self) -> Symbol:
         return Symbol(tuple((monomial, -factor) for monomial, factor in self.terms))

@@ -53,7 +53,7 @@ class TorchExecutor:
             flat = torch.cat([flat, *self._derived(plan.derived.weights, nothing, flat)], -1)
         products = self._products(plan.chains, flat)
         columns = self._columns(products, features, flat)
-        psi = self._start(len(flat), inputs.shape[1])
+        psi = self._start(features)
         psi = self._run(plan.initial, products, psi)
         for k, run in enumerate(plan.runs):
             for wire in plan.data.wires[k]:
@@ -128,11 +128,19 @@ class TorchExecutor:
         a, b = torch.complex(half.cos(), -z), torch.complex(y, -x)
         return a * column[0] - b.conj() * column[1], b * column[0] + a.conj() * column[1]
 
-    def _start(self, agents: int, batch: int) -> torch.Tensor:
-        shape = (agents, 2**self._plan.qubits, batch)
+    def _start(self, features: torch.Tensor) -> torch.Tensor:
+        _, agents, batch = features.shape
+        shape, prepared = (agents, 2**self._plan.qubits, batch), self._plan.prepared
         psi = torch.zeros(shape, dtype=self._work, device=self._device)
-        psi[:, 0] = 1
-        return psi
+        if prepared is None:
+            psi[:, 0] = 1
+            return psi
+        factor, offset = (self._constant(c, self._real) for c in (prepared.factor, prepared.offset))
+        p = features[self._constant(prepared.feature, torch.int64)] * factor + offset
+        p = p / p.detach().abs().amax(0)  # the squares neither overflow nor vanish
+        p = (p / p.square().sum(0).sqrt()).swapaxes(0, 1)
+        places = self._constant(prepared.places, torch.int64)
+        return psi.index_copy(1, places, p.to(self._work))
 
     def _run(self, run: Run, products: torch.Tensor, psi: torch.Tensor) -> torch.Tensor:
         for step in run:
@@ -169,12 +177,14 @@ class TorchExecutor:
 
     def _measure(self, psi: torch.Tensor) -> torch.Tensor:
         readout = self._plan.readout
-        values = self._constant(readout.diagonal, self._real) @ (psi.real**2 + psi.imag**2)
+        squares = psi.real**2 + psi.imag**2
+        values = self._constant(readout.diagonal, self._real) @ squares
         places = torch.arange(psi.shape[1], device=self._device)
         for flips, matrix in zip(readout.flips, readout.matrices, strict=True):
             crossed = psi.conj() * psi[:, places ^ flips]
             values = values + (self._constant(matrix, self._work) @ crossed).real
-        return values.swapaxes(-1, -2)
+        norm = squares.sum(1, keepdim=True)  # 1 but for rounding, which grows with every gate
+        return (values / norm).swapaxes(-1, -2)
 
 
 def _turn(column: torch.Tensor, wire: int, psi: torch.Tensor) -> torch.Tensor:

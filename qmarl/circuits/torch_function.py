@@ -112,5 +112,8 @@ def _on_torch(
     flat = torch.cat([weight.reshape(count, -1) for weight in weights], -1)
     outputs: torch.Tensor = program.kept[key](inputs.reshape(count, batch, -1), flat)
     if not math.isfinite(outputs.detach().sum()):
-        check_finite(program.name, *(part.detach().cpu().numpy() for part in (outputs, inputs)))
+        values, given = (part.detach().cpu().numpy() for part in (outputs, inputs))
+        if program.prepared is not None:
+            Pass(program.layered, given, flat.detach().cpu().numpy())  # says which sample is empty
+        check_finite(program.name, values, given)
     return outputs.reshape(*agents, batch, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -22,12 +22,18 @@ class Update:
         arrays: Named float64 deltas, trained minus start; angles are not wrapped.
         examples: Number of examples behind it, 1 or more.
         steps: Number of local optimiser steps behind it, 1 or more.
+        staleness: Steps that the server made since it sent the model that this began from.
+        discount: Factor that is already in the deltas, because they came late.
+        information: Diagonal Fisher information by name, where clients send it.
     """
 
     client: str
     arrays: Params
     examples: int
     steps: int = 1
+    staleness: int = 0
+    discount: float = 1.0
+    information: Params = field(default_factory=dict)
 
 
 class Aggregator(Protocol):

@@ -82,19 +82,28 @@ class Client:
     def send(
         self,
         round_number: int,
-        deltas: Params,
+        arrays: Params,
         examples: int,
         metrics: Mapping[str, float] | None = None,
     ) -> bytes:
-        """Packs deltas of the shared names, whatever they are, as the update of a round."""
+        """Packs arrays as the update of a round.
+
+        Args:
+            round_number: Round of the broadcast that they came from.
+            arrays: Deltas, or what a :class:`~qmarl.federated.compression.Codec` made of them, and
+                what rides along.
+            examples: Number of examples behind them.
+            metrics: Plain numbers that ride along, in clear.
+        """
+        periods = {name: spec.period for name, spec in self.layout.items()}
         return encode(
             Envelope(
                 kind="update",
                 round=round_number,
                 client=self.name,
                 group=self.group,
-                arrays=deltas,
-                periods={name: spec.period for name, spec in self.layout.items()},
+                arrays=arrays,
+                periods={name: periods.get(name) for name in arrays},
                 examples=int(examples),
                 metrics={key: float(value) for key, value in (metrics or {}).items()},
             )

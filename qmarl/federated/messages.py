@@ -18,7 +18,7 @@ VERSION = 1
 DEFAULT_LIMIT = 16 * 2**20
 """Largest message that is read unless the reader says otherwise, in bytes."""
 
-DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8"}
+DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "uint32": "<u4", "uint8": "|u1"}
 """The kinds of numbers that may travel, with their little-endian codes."""
 
 _MAGIC = b"QM"
@@ -39,7 +39,7 @@ def encode(envelope: Envelope) -> bytes:
     """Packs ``envelope`` as ``b"QM"``, version, BLAKE2b digest (16 bytes) and a msgpack body.
 
     Args:
-        envelope: Its arrays are float64, float32 or int64 and each has a period (or ``None``).
+        envelope: Its arrays are of one of :data:`DTYPES` and each has a period (or ``None``).
 
     Returns:
         The message; equal envelopes with arrays in the same order give equal bytes.
@@ -106,7 +106,9 @@ def seal(body: bytes) -> bytes:
 
 
 def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(bytes([VERSION]) + body, digest_size=_DIGEST).digest()
+    digest = hashlib.blake2b(bytes([VERSION]), digest_size=_DIGEST)
+    digest.update(body)  # not joined with the version before: that would copy it
+    return digest.digest()
 
 
 def _opened(payload: bytes, limit_bytes: int) -> bytes:

@@ -9,40 +9,16 @@ import numpy as np
 
 from qmarl.errors import ConfigurationError, RunError
 from qmarl.federated.aggregators import Aggregator, Update
-from qmarl.federated.messages import MessageError, decode, encode, size_limit
+from qmarl.federated.compression import Codec
+from qmarl.federated.memory import Calls, packed, under, unpacked
+from qmarl.federated.messages import MessageError, decode, encode
+from qmarl.federated.round_report import Rejection as Rejection
+from qmarl.federated.round_report import RoundReport as RoundReport
+from qmarl.federated.round_report import contributions, norm
+from qmarl.federated.screening import content
+from qmarl.federated.staleness import Drop, Late
 from qmarl.federated.transport import SERVER
 from qmarl.types import Envelope, Layout, Params
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """An update that was not used, whose it was (``?`` if nobody knows), and why."""
-
-    client: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class RoundReport:
-    """What happened in one round of one group.
-
-    Attributes:
-        round: Round number.
-        participants: Clients whose updates are in the aggregate, in order.
-        rejected: Updates that were refused.
-        bytes_up: Bytes that clients sent, refused ones too.
-        bytes_down: Bytes that the server broadcast.
-        update_norm: Euclidean norm of the step, 0 if the model was kept.
-        kept: Empty, or why the model stayed as it was.
-    """
-
-    round: int
-    participants: tuple[str, ...]
-    rejected: tuple[Rejection, ...]
-    bytes_up: int
-    bytes_down: int
-    update_norm: float
-    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +42,13 @@ class Server:
         min_fit_clients: Updates needed in a round; with fewer the model stays as it is.
         examples_cap: What a client says beyond this counts as this, lest one outweigh the rest.
         max_update_norm: Euclidean norm beyond which an update is refused.
+        min_completion_rate_fit: Share of the clients asked whose updates are needed in a round.
+        late: What is done with updates of earlier rounds.
+        buffer: Updates to collect, over rounds, before each step (FedBuff, Nguyen et al. 2022,
+            arXiv:2106.06639); 0 means that every round makes a step. A client's newer update
+            takes the place of its older one.
+        codec: How updates travel; plainly when left out.
+        informed: Whether clients send Fisher information with their deltas.
 
     Raises:
         ConfigurationError: The clients are none, doubled, too few, or one is called ``server``; or
@@ -82,8 +65,14 @@ class Server:
         min_fit_clients: int = 1,
         examples_cap: int = 2**20,
         max_update_norm: float = 1e6,
+        *,
+        min_completion_rate_fit: float = 0.0,
+        late: Late | None = None,
+        buffer: int = 0,
+        codec: Codec | None = None,
+        informed: bool = False,
     ) -> None:
-        _check_clients(clients, min_fit_clients, aggregator.least())
+        _check_clients(clients, min_fit_clients, buffer, aggregator.least())
         self.layout = dict(layout)
         self.aggregator = aggregator
         self.clients = tuple(sorted(clients))
@@ -91,22 +80,34 @@ class Server:
         self.min_fit_clients = min_fit_clients
         self.examples_cap = examples_cap
         self.max_update_norm = max_update_norm
+        self.min_completion_rate_fit = min_completion_rate_fit
         self.params = _fitted(start, self.layout)
         self.aggregator_state: Params = {}
+        self._late: Late = late or Drop()
+        self._codec = codec or Codec(layout, group)
+        self._informed = informed
+        self._size, self._buffer = buffer, dict[str, Update]()
+        self._calls = Calls()
         self._inbox = _Inbox()
         self._sent = 0
 
-    def broadcast(self, round_number: int) -> dict[str, bytes]:
-        """Returns a message with the shared parameters for each client."""
+    def broadcast(
+        self, round_number: int, receivers: Sequence[str] | None = None
+    ) -> dict[str, bytes]:
+        """Returns a message with the shared parameters for each of ``receivers``, or for all."""
         periods = {name: spec.period for name, spec in self.layout.items()}
         messages = {
             client: encode(
                 Envelope("broadcast", round_number, client, self.group, self.params, periods)
             )
-            for client in self.clients
+            for client in (self.clients if receivers is None else receivers)
         }
         self._sent += sum(map(len, messages.values()))
         return messages
+
+    def ask(self, round_number: int, clients: Sequence[str]) -> None:
+        """Says who takes part in a round: from then on only who was asked is heard, and once."""
+        self._calls.ask(round_number, clients)
 
     def receive(
         self, payload: bytes, round_number: int, sender: str | None = None
@@ -123,47 +124,59 @@ class Server:
         """
         self._inbox.sizes.append(len(payload))
         try:
-            envelope = decode(payload, size_limit(self.layout))
+            envelope = decode(payload, self._codec.limit)
         except MessageError as error:
             return self._reject(sender or "?", str(error))
-        reason = self._objection(envelope, round_number, sender)
-        if reason:
+        if reason := self._objection(envelope, round_number, sender):
             return self._reject(sender or envelope.client, reason)
-        examples = min(envelope.examples, self.examples_cap)
-        arrays = {name: envelope.arrays[name] for name in self.layout}
-        steps = int(
-            np.clip(np.nan_to_num(envelope.metrics.get("steps", 1.0)), 1, self.examples_cap)
-        )
-        self._inbox.updates[envelope.client] = Update(envelope.client, arrays, examples, steps)
+        try:
+            update = self._read(envelope)
+        except MessageError as error:
+            return self._reject(sender or envelope.client, str(error))
+        self._calls.answered(update.client)
+        self._inbox.updates[update.client] = update
         return None
 
     def aggregate(self, round_number: int) -> RoundReport:
         """Ends the round: moves the parameters by the aggregate of what was received.
 
         Below the quorum, and where the aggregate is not finite, parameters and aggregator stay as
-        they are and the report says so.
+        they are and the report says so. While a buffer fills, updates wait in it.
         """
         inbox, sent = self._inbox, self._sent
         self._inbox, self._sent = _Inbox(), 0
-        updates = [inbox.updates[client] for client in sorted(inbox.updates)]
-        step, kept = self._step(updates)
+        asked = self._calls.asked_in(round_number)
+        came = {*inbox.updates, *(one.client for one in inbox.rejected)}
+        held = {**self._buffer, **inbox.updates} if self._size else inbox.updates
+        updates = [held[client] for client in sorted(held)]
+        shortage = self._shortage(len(updates), inbox, round_number)
+        step, kept = ({}, shortage) if shortage else self._step(updates)
+        waiting = bool(self._size and shortage)
+        self._buffer = held if waiting else {}
         for name, delta in step.items():
             self.params[name] = self.params[name] + delta
+        if step:
+            self._calls.moved(round_number, self._late.max_staleness)
+        used = [] if waiting else updates
         return RoundReport(
             round=round_number,
-            participants=tuple(update.client for update in updates),
+            participants=tuple(update.client for update in used),
             rejected=tuple(inbox.rejected),
             bytes_up=sum(inbox.sizes),
             bytes_down=sent,
-            update_norm=_norm(step),
+            update_norm=norm(step),
             kept=kept,
+            asked=asked,
+            missing=tuple(client for client in asked if client not in came),
+            contributions=contributions(used, step),
         )
 
     def state(self) -> Params:
         """Returns copies of all that a checkpoint needs, between two rounds, by name."""
         params = {f"params/{name}": array.copy() for name, array in self.params.items()}
         memory = {f"aggregator/{n}": array.copy() for n, array in self.aggregator_state.items()}
-        return params | memory
+        calls = {f"calls/{name}": array for name, array in self._calls.state().items()}
+        return params | memory | calls | packed(self._buffer.values())
 
     def load_state(self, state: Params) -> None:
         """Continues from what :meth:`state` returned.
@@ -171,16 +184,13 @@ class Server:
         Raises:
             RunError: The state is not that of a server with these shared parameters.
         """
-        params = {n.removeprefix("params/"): a for n, a in state.items() if n.startswith("params/")}
         try:
-            self.params = _fitted(params, self.layout)
+            self.params = _fitted(under("params/", state), self.layout)
         except ConfigurationError as error:
             raise RunError(f"the checkpoint does not fit: {error}") from error
-        self.aggregator_state = {
-            name.removeprefix("aggregator/"): array.copy()
-            for name, array in state.items()
-            if name.startswith("aggregator/")
-        }
+        self.aggregator_state = under("aggregator/", state)
+        self._calls = Calls.of(under("calls/", state))
+        self._buffer = {update.client: update for update in unpacked(state)}
         self._inbox, self._sent = _Inbox(), 0
 
     def _reject(self, client: str, reason: str) -> Rejection:
@@ -196,22 +206,36 @@ class Server:
             return f"a {envelope.kind} of group {envelope.group!r}, not an update of {self.group!r}"
         if client not in self.clients:
             return f"unknown client; known are {list(self.clients)}"
-        if envelope.round != round_number:
+        if not 0 <= round_number - envelope.round <= self._late.max_staleness:
             return f"of round {envelope.round}, but this is round {round_number}"
         if client in self._inbox.updates:
             return "a second update in the same round"
-        if envelope.examples < 1:
-            return "no examples behind it"
-        misfit = _misfit(envelope, self.layout)
-        if misfit or (norm := _norm(envelope.arrays)) <= self.max_update_norm:
-            return misfit
-        return f"its norm is {norm:.3g}, at most {self.max_update_norm:g} is believed"
+        if not self._calls.awaits(client, envelope.round):
+            return f"not asked for, or answered before, in round {envelope.round}"
+        return "" if envelope.examples >= 1 else "no examples behind it"
+
+    def _read(self, envelope: Envelope) -> Update:
+        """Raises :class:`MessageError` where the content is not to be used."""
+        deltas, information = content(envelope, self.layout, self._codec, self._informed)
+        if (length := norm(deltas)) > self.max_update_norm:
+            raise MessageError(
+                f"its norm is {length:.3g}, at most {self.max_update_norm:g} is believed"
+            )
+        staleness = self._calls.moves_since(envelope.round)
+        discount = self._late.weight(staleness)
+        fresh = {name: deltas[name] for name in self.layout}
+        claimed = np.nan_to_num(envelope.metrics.get("steps", 1.0))
+        return Update(
+            envelope.client,
+            fresh if discount == 1 else {name: discount * array for name, array in fresh.items()},
+            min(envelope.examples, self.examples_cap),
+            int(np.clip(claimed, 1, self.examples_cap)),
+            staleness,
+            discount,
+            information,
+        )
 
     def _step(self, updates: Sequence[Update]) -> tuple[Params, str]:
-        if len(updates) < self.min_fit_clients:
-            return {}, f"{len(updates)} updates, but min_fit_clients is {self.min_fit_clients}"
-        if len(updates) < (least := self.aggregator.least()):
-            return {}, f"{len(updates)} updates, but the strategy needs {least}"
         with np.errstate(over="ignore", invalid="ignore"):
             step, after = self.aggregator.aggregate(updates, self.aggregator_state)
             moved = [self.params[name] + delta for name, delta in step.items()]
@@ -220,8 +244,25 @@ class Server:
         self.aggregator_state = after
         return step, ""
 
+    def _shortage(self, count: int, inbox: _Inbox, round_number: int) -> str:
+        """Why ``count`` updates are too few for a step; empty if they are enough."""
+        asked = self._calls.asked_in(round_number)
+        answers = sum(client in inbox.updates for client in asked)
+        if count < self._size:
+            return f"{count} of {self._size} updates in the buffer"
+        if count < self.min_fit_clients:
+            return f"{count} updates, but min_fit_clients is {self.min_fit_clients}"
+        if answers < self.min_completion_rate_fit * len(asked):
+            return (
+                f"{answers} of {len(asked)} clients answered, but min_completion_rate_fit is"
+                f" {self.min_completion_rate_fit:g}"
+            )
+        if count < (least := self.aggregator.least()):
+            return f"{count} updates, but the strategy needs {least}"
+        return ""
 
-def _check_clients(clients: Sequence[str], min_fit_clients: int, least: int) -> None:
+
+def _check_clients(clients: Sequence[str], min_fit_clients: int, buffer: int, least: int) -> None:
     if not clients or len(set(clients)) != len(clients) or SERVER in clients:
         raise ConfigurationError(
             f"federation: clients need distinct names other than '{SERVER}', got {list(clients)}"
@@ -230,6 +271,11 @@ def _check_clients(clients: Sequence[str], min_fit_clients: int, least: int) -> 
         raise ConfigurationError(
             f"federation.min_fit_clients: must be from 1 to the {len(clients)} clients,"
             f" got {min_fit_clients}"
+        )
+    if buffer > len(clients):
+        raise ConfigurationError(
+            f"federation.buffer: {buffer} updates of different clients can never be there, with"
+            f" {len(clients)} clients"
         )
     if len(clients) < least:
         raise ConfigurationError(
@@ -248,22 +294,3 @@ def _fitted(params: Params, layout: Layout) -> Params:
                 f" got {params[name].shape}"
             )
     return {name: params[name].astype(np.float64) for name in layout}
-
-
-def _misfit(envelope: Envelope, layout: Layout) -> str:
-    if set(envelope.arrays) != set(layout):
-        return f"arrays {sorted(envelope.arrays)}, but {sorted(layout)} are shared"
-    for name, spec in layout.items():
-        array = envelope.arrays[name]
-        if array.shape != spec.shape or array.dtype != np.float64:
-            return f"{name!r} is {array.dtype} {array.shape}, not float64 {spec.shape}"
-        if envelope.periods[name] != spec.period:
-            return f"{name!r} has period {envelope.periods[name]}, not {spec.period}"
-        if not np.isfinite(array).all():
-            return f"{name!r} is not finite"
-    return ""
-
-
-def _norm(step: Params) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(sum(float(np.sum(delta**2)) for delta in step.values())))

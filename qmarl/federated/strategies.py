@@ -24,6 +24,7 @@ from qmarl.federated.aggregators import (
     FedProx,
     Update,
 )
+from qmarl.federated.fisher import FisherAvg
 from qmarl.types import Array, Params
 
 
@@ -180,6 +181,7 @@ AGGREGATORS = {
     "fedadam": FedAdam,
     "fedyogi": FedYogi,
     "fedadagrad": FedAdagrad,
+    "fisher": FisherAvg,
     "fedmedian": FedMedian,
     "fedtrimmedavg": FedTrimmedAvg,
     "geometric_median": GeometricMedian,
@@ -198,6 +200,7 @@ AggregatorConfig = Annotated[
     | FedAdam
     | FedYogi
     | FedAdagrad
+    | FisherAvg
     | FedMedian
     | FedTrimmedAvg
     | GeometricMedian

@@ -125,7 +125,7 @@ def test_a_disk_that_fills_up_loses_nothing(
     run = latest()
     *_, note, error = err.splitlines()
     assert code == 4
-    assert error == f"error: '{run.metrics}': No space left on device"
+    assert error == f"error: '{run.metrics.parent / 'federation.jsonl'}': No space left on device"
     assert note.startswith("note: the end of the run could not be written down: ")
     assert "No space left" in note
     refused(here("resume", run.path), 4, "No space left on device")

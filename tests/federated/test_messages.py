@@ -14,7 +14,7 @@ from qmarl.federated.messages import VERSION, MessageError, decode, encode, seal
 from qmarl.types import Envelope
 
 NAMES = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=12)
-DTYPES = st.sampled_from(["float64", "float32", "int64"])
+DTYPES = st.sampled_from(["float64", "float32", "int64", "uint32", "uint8"])
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0)))
 PERIODS = st.sampled_from([None, 2 * math.pi, 4 * math.pi])
 

@@ -168,7 +168,7 @@ def test_learning_starts_from_the_log_probabilities_of_acting(points, mode):
     for name, group in parts.groups.items():
         stacks = 1 if len(sites) > 1 else group.stacks
         shard = Shard(parts.config.env, 8, 0, 8, parts.seats, 0, 3)
-        share = experience(collect(shard, sites[0]), group.members, stacks, False, group.shape)
+        share = experience(collect(shard, sites[0]), group.members, stacks, "own", group.shape)
         params = {n: array[:stacks] for n, array in parts.start.params[name].items()}
         moments = group.learner.initial_moments(stacks, stacks)
         under_way = Update(group.learner, params, moments, share, 0.0)
@@ -188,7 +188,7 @@ def test_what_is_padding_teaches_nothing(points):
     group, params = parts.groups["all"], parts.start.params["all"]
     shard = Shard(parts.config.env, 8, 0, 8, parts.seats, 0, 3)
     trajectory = collect(shard, parts.sites(parts.start.params)[0])
-    share = experience(trajectory, group.members, 2, False, group.shape)
+    share = experience(trajectory, group.members, 2, "own", group.shape)
     under_way = Update(group.learner, params, group.learner.initial_moments(2, 2), share, 0.0)
     index = np.arange(share.alive.size).reshape(2, -1)
     under_way.step(index, np.full(index.shape, 1 / index.shape[1]))

@@ -37,7 +37,14 @@ def cluster():
 
 
 @pytest.mark.parametrize(
-    ("mode", "kind", "workers"), [("agents", "vqc", 1), ("agents", "vqc", 2), ("fleets", "mlp", 2)]
+    ("mode", "kind", "workers"),
+    [
+        ("agents", "vqc", 1),
+        ("agents", "vqc", 2),
+        ("fleets", "mlp", 2),
+        ("poisson", "mlp", 2),
+        ("late", "mlp", 2),
+    ],
 )
 def test_ray_gives_the_bits_of_inline(small, train, cluster, mode, kind, workers):
     overrides = (*MODES[mode], f"actor.kind={kind}")
@@ -92,6 +99,67 @@ def test_a_killed_workers_job_runs_again(cluster, tmp_path):
     marks = [(tmp_path / name,) for name in "ab"]
     assert executor.map(die_once, marks) == ["survived", "survived"]
     executor.close()
+
+
+def test_what_is_late_is_given_up_and_the_worker_serves_again(cluster, tmp_path):
+    def sleep_at_first(number, path):
+        """The first job hangs, but only the first time."""
+        if number == 0 and not path.exists():
+            path.touch()
+            time.sleep(600)
+        return number
+
+    executor = RayExecutor(ExecutorConfig(kind="ray", workers=2))
+    warm = [(number, tmp_path) for number in range(1, 5)]  # a path that exists: nobody sleeps
+    assert executor.map_within(sleep_at_first, warm, 300.0) == [1, 2, 3, 4]
+    jobs = [(number, tmp_path / "mark") for number in range(3)]
+    assert executor.map_within(sleep_at_first, jobs, 8.0) == [None, 1, 2]
+    assert executor.map(sleep_at_first, jobs) == [0, 1, 2]
+    executor.close()
+    assert InlineExecutor().map_within(pow, [(n, 2) for n in range(3)], 0.0) == [0, 1, 4]
+
+
+def test_a_worker_that_dies_again_and_again_is_missing_at_the_deadline(cluster):
+    def die(number):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    executor = RayExecutor(ExecutorConfig(kind="ray", workers=2))
+    assert executor.map_within(die, [(n,) for n in range(3)], 8.0) == [0, None, 2]
+    executor.close()
+
+
+class Deadline(InlineExecutor):
+    """Gives up some jobs, as an executor does whose workers are late."""
+
+    def __init__(self, late):
+        self.late = late
+
+    def map_within(self, function, jobs, seconds):
+        kept = zip(self.map(function, jobs), range(len(jobs)), strict=True)
+        return [None if place in self.late else result for result, place in kept]
+
+
+def test_a_fleet_that_misses_the_deadline_counts_as_missing(small):
+    parts = build(small(*MODES["fleets"], "federation.round_timeout_s=5"))
+    layer, start = parts.federations["all"], parts.start
+    params = {"all": layer.broadcast(start.params["all"], 0)}
+    outcome = make_rounds(parts, Deadline({1})).play(params, start.moments, 0, 0.0)
+    learned = outcome.learned["all"]
+    assert outcome.missed == {"fleet_1"}
+    assert learned.examples[1] == 0
+    report = layer.gather(learned.params, learned.examples, 0, missed=outcome.missed)
+    assert (report.participants, report.missing) == (("fleet_0", "fleet_2"), ("fleet_1",))
+    for name, array in learned.params.items():
+        assert (array[1] == params["all"][name][1]).all(), name
+
+
+def test_nothing_late_means_the_same_bits_with_a_deadline(small, train, cluster):
+    on_ray = ("executor.kind=ray", "executor.workers=2", "actor.kind=mlp")
+    plain = digest(train(small(*MODES["fleets"], *on_ray)))
+    timed = digest(train(small(*MODES["fleets"], *on_ray, "federation.round_timeout_s=500")))
+    assert plain == timed
 
 
 def test_code_that_workers_cannot_load_is_told_and_not_tried_again(cluster):

@@ -60,7 +60,7 @@ def test_a_stacked_update_equals_a_loop_over_agents():
         one,
         params,
         one.initial_moments(3, 3),
-        experience(trajectory, (0, 1, 2), 3, False),
+        experience(trajectory, (0, 1, 2), 3, "own"),
         generators(7, 8, 9),
         0.25,
     )
@@ -69,7 +69,7 @@ def test_a_stacked_update_equals_a_loop_over_agents():
             one,
             {name: array[agent : agent + 1] for name, array in params.items()},
             one.initial_moments(1, 1),
-            experience(trajectory, (agent,), 1, False),
+            experience(trajectory, (agent,), 1, "own"),
             generators(7 + agent),
             0.25,
         )
@@ -82,7 +82,7 @@ def test_a_stacked_update_equals_a_loop_over_agents():
 
 def test_one_model_learns_from_all_agents():
     one, trajectory = learner(), random_trajectory()
-    share = experience(trajectory, (0, 2), 1, False)
+    share = experience(trajectory, (0, 2), 1, "own")
     assert share.rewards.shape == (1, 12, 8)
     np.testing.assert_array_equal(share.rewards[0, :, 3], trajectory.rewards[:, 1, 2])
     learned = update(one, drawn(one, 1), one.initial_moments(1, 1), share, generators(1), 0.0)
@@ -91,7 +91,7 @@ def test_one_model_learns_from_all_agents():
 
 def test_a_central_critic_is_one_for_the_group_and_sees_the_state():
     one, trajectory = learner(central=True), random_trajectory()
-    share = experience(trajectory, (0, 1, 2), 3, True)
+    share = experience(trajectory, (0, 1, 2), 3, "state")
     np.testing.assert_array_equal(share.critic_inputs[1, 4, 2, 6:], trajectory.state[4, 2])
     params = {n: a if n.startswith("actor") else a[:1] for n, a in drawn(one, 3).items()}
     learned = update(one, params, one.initial_moments(3, 1), share, generators(1, 2, 3), 0.0)
@@ -101,7 +101,7 @@ def test_a_central_critic_is_one_for_the_group_and_sees_the_state():
 
 def test_the_value_of_what_would_have_come_stands_at_each_cut_and_nothing_after_an_end():
     one, trajectory = learner(gamma=0.5, gae_lambda=0.0), random_trajectory()
-    share = experience(trajectory, (0, 1, 2), 3, False)
+    share = experience(trajectory, (0, 1, 2), 3, "own")
     under_way = Update(one, drawn(one, 3), one.initial_moments(3, 3), share, 0.0)
     values = under_way._values(share.critic_inputs)
     _, returns = under_way._judge(share)
@@ -126,7 +126,7 @@ def test_the_value_of_what_would_have_come_stands_at_each_cut_and_nothing_after_
 def test_the_policy_loss_is_the_clipped_surrogate_computed_by_hand():
     one, trajectory = learner(clip=0.1), random_trajectory()
     params = drawn(one, 1)
-    share = experience(trajectory, (0,), 1, False)
+    share = experience(trajectory, (0,), 1, "own")
     under_way = Update(one, params, one.initial_moments(1, 1), share, 0.0)
     index, weight = np.arange(5)[None], np.full((1, 5), 0.2)
     loss, entropy, _, clipped = under_way._policy_loss(
@@ -162,7 +162,7 @@ def test_minibatches_hold_every_living_step_once_per_epoch():
 def test_a_learner_without_any_living_step_stays_finite():
     one, trajectory = learner(), random_trajectory()
     trajectory.alive[:, :, 1] = False
-    share = experience(trajectory, (0, 1, 2), 3, False)
+    share = experience(trajectory, (0, 1, 2), 3, "own")
     learned = update(one, drawn(one, 3), one.initial_moments(3, 3), share, generators(1, 2, 3), 0)
     assert all(np.isfinite(array).all() for array in learned.params.values())
 
@@ -184,7 +184,7 @@ def test_a_bandit_is_learned():
         )[..., 0]
         trajectory.actions[:], trajectory.log_probs[:] = actions, log_probs
         trajectory.rewards[:] = actions == 2
-        share = experience(trajectory, (0, 1), 2, False)
+        share = experience(trajectory, (0, 1), 2, "own")
         learned = update(one, params, moments, share, generators(number, number + 99), 0.0)
         params, moments = learned.params, learned.moments
     assert (actions == 2).mean() > 0.9

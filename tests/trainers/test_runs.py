@@ -29,6 +29,8 @@ def digest(run):
     for line in read_metrics(RunDirectory.open(run)):
         plain = {key: value for key, value in line.items() if not key.startswith("clock/")}
         hashed.update(json.dumps(plain, sort_keys=True).encode())
+    told = run / "federation.jsonl"
+    hashed.update(told.read_bytes() if told.exists() else b"")
     return hashed.hexdigest()
 
 
@@ -44,21 +46,39 @@ class StopAt(SilentProgress):
             raise RunInterruptedError(15)
 
 
+FLEETS = ("federation.client=fleet", "federation.fleets=3", "env.shards=1")
 MODES = {
     "agents": (),
     "none": ("federation.sharing=none",),
     "shared": ("federation.sharing=shared",),
-    "fleets": ("federation.client=fleet", "federation.fleets=3", "env.shards=1"),
+    "fleets": FLEETS,
     "central": ("critic.kind=central", "federation.strategy=fedadam"),
     "mlp": ("actor.kind=mlp",),
     "attacked": (
         "federation.attack={kind: gaussian, clients: [drone_0], deviation: 0.1}",
         "federation.strategy=centred_clipping",
     ),
+    "poisson": (*FLEETS, "federation.participation={kind: poisson, rate: 0.6}"),
+    "fraction": ("federation.participation=fraction", "federation.strategy=fedyogi"),
+    "trace": (
+        *FLEETS,
+        "federation.participation={kind: trace, clients: {fleet_1: [[1, 2]]}, late_join: average}",
+    ),
+    "late": (
+        *FLEETS,
+        "federation.delays={fleet_0: 1, fleet_2: 2}",
+        "federation.late=discount",
+        "federation.buffer=2",
+    ),
+    "dropped": (*FLEETS, "federation.delays={fleet_0: 1}"),
+    "top_k": ("federation.compression=top_k",),
+    "quantised": ("federation.compression={kind: quantise, bits: 4}",),
+    "masked": (*FLEETS, "federation.compression=random_mask"),
+    "fisher": (*FLEETS, "federation.strategy=fisher"),
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["agents", "none", "shared", "fleets", "central", "mlp", "late"])
 def test_a_run_leaves_everything_that_it_promises(small, train, mode):
     run = train(small(*MODES[mode]))
     files = {"config.yaml", "config.resolved.json", "env.json", "metrics.jsonl", "model.json"}
@@ -66,6 +86,7 @@ def test_a_run_leaves_everything_that_it_promises(small, train, mode):
     lines = read_metrics(RunDirectory.open(run))
     assert [line["round"] for line in lines] == [0, 1, 2]
     assert all(np.isfinite(line["learn/all/entropy"]) for line in lines)
+    assert (run / "federation.jsonl").exists() is (mode != "none")
     final = json.loads((run / "eval" / "final.json").read_text())
     assert final["episodes"] == 6
     assert 0 <= final["success"]["low"] <= final["success"]["mean"] <= final["success"]["high"] <= 1
@@ -73,8 +94,11 @@ def test_a_run_leaves_everything_that_it_promises(small, train, mode):
     assert RunDirectory.open(run).status.state == "finished"
 
 
-@pytest.mark.parametrize("mode", ["agents", "fleets", "central", "none", "attacked"])
-@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize(
+    ("mode", "rounds"),
+    [(mode, 2) for mode in MODES if mode not in ("shared", "mlp")]
+    + [(mode, 1) for mode in ("agents", "fleets", "late", "trace", "top_k")],
+)
 def test_a_resumed_run_ends_with_the_same_bits(small, train, mode, rounds, tmp_path):
     config = small(*MODES[mode], "logging.checkpoint_every=10")
     whole = digest(train(config))

@@ -65,6 +65,18 @@ class Packing:
             columns[role] = slice(start, place.stop)
         return columns
 
+    def blocks(self) -> list[tuple[Role, slice]]:
+        """The columns of each role, apart for each owner: the part of a name before its first dot.
+
+        What different owners hold lies at different places, so no one knows a norm over all of it.
+        """
+        blocks: dict[tuple[Role, str], slice] = {}
+        for name, place in self._places().items():
+            key = (self.layout[name].role, name.partition(".")[0] if "." in name else "")
+            start = blocks[key].start if key in blocks else place.start
+            blocks[key] = slice(start, place.stop)
+        return [(role, columns) for (role, _), columns in blocks.items()]
+
     def _places(self) -> dict[str, slice]:
         ends = np.cumsum([0, *(spec.size for spec in self.layout.values())]).tolist()
         return {name: slice(ends[index], ends[index + 1]) for index, name in enumerate(self.layout)}
@@ -97,11 +109,21 @@ class StackedAdam:
         self._first = torch.as_tensor(moments["first"]).to(rows.dtype).clone()
         self._second = torch.as_tensor(moments["second"]).to(rows.dtype).clone()
         self._count = torch.as_tensor(moments["count"]).to(torch.float64).clone()
-        self._columns = packing.roles()
+        self._blocks = packing.blocks()
         self._norms = settings.norms
+        self._pull: torch.Tensor | None = None
         self._rates = torch.zeros(rows.shape[1], dtype=rows.dtype)
-        for role, columns in self._columns.items():
+        for role, columns in self._blocks:
             self._rates[columns] = settings.rates[role]
+
+    def freeze(self, moving: Array) -> None:
+        """Lets only some parameters move: those where ``moving`` ``(P,)`` is 1, not 0."""
+        self._rates *= self._rates.new_tensor(moving)
+
+    def hold(self, pull: Array) -> None:
+        """Adds the gradient of ``pull / 2 * (now - start)^2``, ``pull`` being ``(P,)``."""
+        self._pull = self._rows.new_tensor(pull)
+        self._start = self._rows.detach().clone()
 
     def step(self) -> torch.Tensor:
         """Clips, applies and clears the gradient; returns its norms ``(S,)`` before clipping."""
@@ -110,6 +132,8 @@ class StackedAdam:
         gradient = self._rows.grad
         assert gradient is not None
         with torch.no_grad():
+            if self._pull is not None:
+                gradient.add_(self._pull * (self._rows - self._start))
             norms: torch.Tensor = gradient.norm(dim=1)
             self._clip(gradient)
             self._count += 1
@@ -129,7 +153,7 @@ class StackedAdam:
         return {name: tensor.numpy() for name, tensor in named.items()}
 
     def _clip(self, gradient: torch.Tensor) -> None:
-        for role, columns in self._columns.items():
+        for role, columns in self._blocks:
             part = gradient[:, columns]
             scale = self._norms[role] / (part.norm(dim=1, keepdim=True) + 1e-6)
             part.mul_(scale.clamp_(max=1.0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agents.split_critic import Sight
 from qmarl.types import Array, Trajectory
 
 
@@ -18,7 +19,7 @@ class Experience:
 
     Attributes:
         observations: ``(S, T, M, D)``.
-        critic_inputs: ``(S, T, M, D or D + state)``.
+        critic_inputs: ``(S, T, M, C)``, as wide as what the critic sees.
         actions: ``(S, T, M)``, or ``(S, T, M, N)`` where they are continuous.
         log_probs: ``(S, T, M)``.
         rewards: ``(S, T, M)``.
@@ -29,7 +30,7 @@ class Experience:
             ``None`` when all were and have.
         cut_steps: ``(K,)`` steps of the cuts.
         cut_streams: ``(S, K, m)`` streams that each cut concerns (``m`` agents of a world).
-        cut_inputs: ``(S, K, m, D or D + state)`` critic inputs that follow the cuts.
+        cut_inputs: ``(S, K, m, C)`` critic inputs that follow the cuts.
     """
 
     observations: Array
@@ -50,7 +51,7 @@ def experience(
     trajectory: Trajectory,
     members: Sequence[int],
     stacks: int,
-    sees_state: bool,
+    sees: Sight,
     shape: tuple[int, int] | None = None,
 ) -> Experience:
     """Takes a group's agents out of a trajectory and deals them to the learners of its stack.
@@ -59,7 +60,9 @@ def experience(
         trajectory: What the whole team lived through.
         members: Indices of the group's agents.
         stacks: Number ``S`` of learners, which divides the number of members.
-        sees_state: Whether the critic's inputs include the joint state.
+        sees: What the critic's inputs are: observations (``own``), each with the joint state
+            behind it (``state``), or those of all members with the place of the one that asks
+            (``team``).
         shape: Numbers that the group's widest agent sees, and its largest number of choices or of
             numbers in an action, where the team's are larger; the rest is padding.
     """
@@ -76,8 +79,10 @@ def experience(
         return _deal(array[:, :, agents], stacks)
 
     observations = deal(seen)
-    judged = deal(_with_state(seen, trajectory.state, True)) if sees_state else observations
-    cut_inputs = _with_state(next_seen, trajectory.cut_state, sees_state)
+    judged, cut_inputs = observations, next_seen[:, agents]
+    if sees != "own":
+        judged = _deal(_judged(seen[:, :, agents], trajectory.state, sees), stacks)
+        cut_inputs = _judged(cut_inputs, trajectory.cut_state, sees)
     return Experience(
         observations=observations,
         critic_inputs=judged,
@@ -90,7 +95,7 @@ def experience(
         action_mask=None if mask.all() else _deal(mask, stacks),
         cut_steps=trajectory.cut_steps,
         cut_streams=_cut_streams(trajectory.cut_envs, len(agents) // stacks, stacks),
-        cut_inputs=_split(cut_inputs[:, agents], stacks),
+        cut_inputs=_split(cut_inputs, stacks),
     )
 
 
@@ -113,8 +118,14 @@ def _cut_streams(envs: Array, per_stack: int, stacks: int) -> Array:
     return np.broadcast_to(streams, (stacks, *streams.shape))
 
 
-def _with_state(observations: Array, state: Array, sees_state: bool) -> Array:
-    if not sees_state:
-        return observations
-    shape = (*observations.shape[:-1], state.shape[-1])
-    return np.concatenate([observations, np.broadcast_to(state[..., None, :], shape)], -1)
+def _judged(observations: Array, state: Array, sees: Sight) -> Array:
+    """Critic inputs ``(..., A, C)`` for observations ``(..., A, D)`` and states ``(..., S)``."""
+    *others, agents, width = observations.shape
+    if sees == "state":
+        shape = (*others, agents, state.shape[-1])
+        return np.concatenate([observations, np.broadcast_to(state[..., None, :], shape)], -1)
+    together = observations.reshape(*others, 1, agents * width)
+    places = np.arange(agents, dtype=observations.dtype)[:, None]
+    shapes = ((*others, agents, agents * width), (*others, agents, 1))
+    parts = (np.broadcast_to(*pair) for pair in zip((together, places), shapes, strict=True))
+    return np.concatenate(list(parts), -1)

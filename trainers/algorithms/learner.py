@@ -11,10 +11,11 @@ from pydantic import Field
 from qmarl.config import Section
 from qmarl.types import Layout, Params
 from trainers.algorithms.adam import initial_moments
+from trainers.algorithms.proximal import FREE, Proximal
 
 if TYPE_CHECKING:
     from agents.actor import Actor
-    from agents.critic import Critic
+    from agents.critic import AnyCritic
 
 
 class LearningRates(Section):
@@ -31,7 +32,7 @@ class LearningRates(Section):
     log_std: float = Field(0.005, gt=0, le=1e30)
     """Logarithms of the standard deviations of continuous actions."""
     critic: float = Field(0.001, gt=0, le=1e30)
-    """Weights of the critic."""
+    """Weights of the critic; a split critic's circuits have the rates of circuits."""
 
 
 class GradientNorms(Section):
@@ -87,12 +88,14 @@ class Learner:
         critic: Its critic.
         config: How to learn.
         precision: ``float32`` or ``float64``.
+        proximal: What holds shared parameters near the broadcast.
     """
 
     actor: Actor
-    critic: Critic
+    critic: AnyCritic
     config: PPOConfig
     precision: str
+    proximal: Proximal = FREE
 
     @property
     def layout(self) -> Layout:

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qmarl.federated.transport import Traffic
 from qmarl.types import Array, Params
+from trainers.algorithms.judge import NONE
 from trainers.algorithms.learner import Learner
 from trainers.algorithms.minibatches import minibatches
 from trainers.algorithms.update import METRICS, Update
 
 if TYPE_CHECKING:
     from trainers.algorithms.batch import Experience
+    from trainers.split.judge import Exchange
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Learned:
         moments: The optimiser's moments.
         examples: ``(S,)`` number of steps each learner learned from.
         metrics: Means over the update's steps and the stack.
+        traffic: Bytes that crossed the cuts of a split critic.
     """
 
     params: Params
     moments: Params
     examples: Array
     metrics: dict[str, float]
+    traffic: Traffic = NONE
 
 
 def update(
@@ -44,6 +49,7 @@ def update(
     experience: Experience,
     rngs: Sequence[np.random.Generator],
     progress: float,
+    exchange: Exchange | None = None,
 ) -> Learned:
     """Learns from one rollout.
 
@@ -54,9 +60,11 @@ def update(
         experience: The stack's share of the rollout.
         rngs: One source of minibatch order for each learner.
         progress: Share of the training that is done, in [0, 1]; drives the schedules.
+        exchange: Who takes part in the learning of a split critic, in this round.
     """
-    under_way = Update(learner, params, moments, experience, progress)
+    under_way = Update(learner, params, moments, experience, progress, exchange)
     plan = minibatches(experience.alive, learner.config.epochs, learner.config.minibatches, rngs)
     means = np.mean([under_way.step(index, weight) for index, weight in plan], 0)
     metrics = dict(zip(METRICS, means.tolist(), strict=True))
-    return Learned(*under_way.result(), experience.alive.sum((1, 2)), metrics)
+    traffic = under_way.judge.take_traffic()
+    return Learned(*under_way.result(), experience.alive.sum((1, 2)), metrics, traffic)

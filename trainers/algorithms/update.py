@@ -10,12 +10,15 @@ import numpy as np
 from qmarl.types import Array, Layout, Params, Role
 from trainers.algorithms.adam import Packing, RoleSettings, StackedAdam
 from trainers.algorithms.advantages import generalised_advantages, normalised
+from trainers.algorithms.judge import make_judge
+from trainers.algorithms.layerwise import moving
 from trainers.algorithms.learner import Learner, PPOConfig, prefixed, without_prefix
 
 if TYPE_CHECKING:
     import torch
 
     from trainers.algorithms.batch import Experience
+    from trainers.split.judge import Exchange
 
 METRICS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 ACTOR_ROLES: tuple[Role, ...] = ("angles", "scales", "readout", "weights", "log_std")
@@ -31,6 +34,7 @@ class Update:
         moments: Params,
         experience: Experience,
         progress: float,
+        exchange: Exchange | None = None,
     ) -> None:
         import torch
 
@@ -41,6 +45,8 @@ class Update:
         rate = _between(1.0, self._config.final_rate, progress)
         self._actor = self._side("actor", learner.actor.layout, params, moments, rate)
         self._critic = self._side("critic", learner.critic.layout, params, moments, rate)
+        self.judge = make_judge(learner.critic, self._critic.views, exchange, learner.precision)
+        self._actor.adam.freeze(moving(learner.actor, self._actor.packing, progress))
         self._flatten(experience)
 
     def _side(
@@ -52,9 +58,10 @@ class Update:
         own = without_prefix(side, params)
         rows = torch.as_tensor(packing.pack(own)).to(self._dtype).requires_grad_()
         settings = _role_settings(self._config, side, rate)
-        return _Side(
-            packing, rows, StackedAdam(packing, rows, without_prefix(side, moments), settings)
-        )
+        adam = StackedAdam(packing, rows, without_prefix(side, moments), settings)
+        if self._learner.proximal.mu:
+            adam.hold(self._learner.proximal.pull(side, packing))
+        return _Side(packing, rows, adam)
 
     def _flatten(self, experience: Experience) -> None:
         advantages, returns = self._judge(experience)
@@ -98,9 +105,9 @@ class Update:
         import torch
 
         with torch.no_grad():
-            rows = self._critic.rows
-            tensor = _tensor(inputs, self._dtype).reshape(len(rows), -1, inputs.shape[-1])
-            values = self._learner.critic.values(self._critic.packing.views(rows), tensor)
+            critics = len(self._critic.rows)
+            tensor = _tensor(inputs, self._dtype).reshape(critics, -1, inputs.shape[-1])
+            values = self.judge.values(tensor)
         return np.asarray(values.numpy()).reshape(inputs.shape[:-1])
 
     def step(self, index: Array, weight: Array) -> list[float]:
@@ -112,6 +119,7 @@ class Update:
         norms = self._actor.adam.step()
         value = self._value_loss(index_tensor, weight_tensor)
         value.sum().backward()  # type: ignore[no-untyped-call]
+        self.judge.finish()
         self._critic.adam.step()
         parts = (policy, value, entropy, kl, clipped, norms)
         return [float(part.detach().mean()) for part in parts]
@@ -120,7 +128,7 @@ class Update:
         """Clipped surrogate, entropy, divergence and clipped share, each ``(S,)``."""
         import torch
 
-        views = self._actor.packing.views(self._actor.rows)
+        views = self._actor.views()
         outputs = self._learner.actor.outputs(views, self._observations[index])
         forbidden = None if self._forbidden is None else self._forbidden[index]
         log_probs, entropy = self._learner.actor.head.score(
@@ -139,10 +147,7 @@ class Update:
         """Weighted squared error of each critic, ``(C,)``."""
         critics = len(self._critic.rows)
         inputs = self._critic_inputs[index].reshape(critics, -1, self._critic_inputs.shape[1])
-        views = self._critic.packing.views(self._critic.rows)
-        errors = self._learner.critic.values(views, inputs) - self._returns[index].reshape(
-            critics, -1
-        )
+        errors = self.judge.values(inputs) - self._returns[index].reshape(critics, -1)
         share = weight.reshape(critics, -1) * (critics / len(weight))
         return (errors.square() * share).sum(1)
 
@@ -166,6 +171,10 @@ class _Side:
     rows: torch.Tensor
     adam: StackedAdam
 
+    def views(self) -> dict[str, torch.Tensor]:
+        """Differentiable views of the parameters by name."""
+        return self.packing.views(self.rows)
+
 
 def _bootstrap(next_values: Array, cut_values: Array, experience: Experience) -> None:
     """Puts the value of what would have come at each cut where its step looks for it."""
@@ -177,12 +186,11 @@ def _bootstrap(next_values: Array, cut_values: Array, experience: Experience) ->
 
 def _role_settings(config: PPOConfig, side: str, rate: float) -> RoleSettings:
     rates, norms = config.learning_rate, config.max_grad_norm
+    by_role: dict[Role, float] = {role: getattr(rates, role) * rate for role in ACTOR_ROLES}
+    largest: dict[Role, float] = {role: getattr(norms, role) for role in ACTOR_ROLES}
     if side == "critic":
-        return RoleSettings({"weights": rates.critic * rate}, {"weights": norms.critic})
-    return RoleSettings(
-        {role: getattr(rates, role) * rate for role in ACTOR_ROLES},
-        {role: getattr(norms, role) for role in ACTOR_ROLES},
-    )
+        by_role["weights"], largest["weights"] = rates.critic * rate, norms.critic
+    return RoleSettings(by_role, largest)
 
 
 def _tensor(array: Array, dtype: torch.dtype | None = None) -> torch.Tensor:

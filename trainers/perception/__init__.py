@@ -1,0 +1,1 @@
+"""Federated perception: small quantum classifiers that learn together from divided data."""

@@ -1,0 +1,1 @@
+"""Split learning: the differentiable parts on both sides of a cut, each with a graph of its own."""
