@@ -51,7 +51,8 @@ class Place(NamedTuple):
 def document() -> str:
     """Returns the whole page."""
     places = list(walk(Place("", ExperimentConfig, None, "")))
-    return "\n".join([INTRODUCTION, *(chapter(place) for place in places)])
+    chapters = dict.fromkeys(chapter(place) for place in places)  # worlds share most of theirs
+    return "\n".join([INTRODUCTION, *chapters])
 
 
 def walk(place: Place) -> Iterator[Place]:

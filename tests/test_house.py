@@ -162,7 +162,9 @@ def test_the_documents_name_every_command() -> None:
     )
     for name, group in groups:
         inner = [(command.name, command.callback) for command in group.registered_commands]
-        wanted += [f"qmarl {name} {own or call.__name__}" for own, call in inner if call]
+        wanted += [
+            f"qmarl {name} {own or call.__name__.replace('_', '-')}" for own, call in inner if call
+        ]
     missing = [command for command in wanted if command not in text]
     assert not missing
 
@@ -173,6 +175,8 @@ REGISTRIES = [
     ("qmarl.circuits.readout", "READOUTS"),
     ("qmarl.federated.strategies", "AGGREGATORS"),
     ("qmarl.federated.attacks", "ATTACKS"),
+    ("trainers.poisoning", "POISONS"),
+    ("trainers.perception.poisoning", "POISONS"),
     ("envs.registry", "ENVS"),
 ]
 

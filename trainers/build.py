@@ -139,10 +139,13 @@ def _federations(
 def _check_named(config: ExperimentConfig, groups: Mapping[str, Group]) -> None:
     """Refuses settings about someone who is no client of any group."""
     clients = [name for group in groups.values() for name in group.clients]
-    for where, names in config.federation.named.items():
+    named = {f"federation.{where}": names for where, names in config.federation.named.items()}
+    if config.poisoning is not None:
+        named["poisoning.clients"] = config.poisoning.clients
+    for where, names in named.items():
         for name in names:
             if name not in clients:
-                raise ConfigurationError(f"federation.{where}: {unknown('client', name, clients)}")
+                raise ConfigurationError(f"{where}: {unknown('client', name, clients)}")
 
 
 def _refuse_central(config: ExperimentConfig, group: Group) -> None:
@@ -163,5 +166,6 @@ def make_rounds(parts: Parts, executor: Executor) -> Rounds:
             *common,
             config.federation.fleets,
             timeout_s=config.federation.round_timeout_s,
+            poisoning=config.poisoning,
         )
-    return AgentRounds(*common)
+    return AgentRounds(*common, poisoning=config.poisoning)

@@ -17,6 +17,7 @@ from qmarl.federated.config import FederationConfig
 from trainers.algorithms.learner import PPOConfig
 from trainers.distributed import ExecutorConfig
 from trainers.logger import LoggingConfig
+from trainers.poisoning import PoisoningConfig
 from trainers.shipped import shipped_configs
 
 PRESETS = shipped_configs() / "presets"
@@ -56,6 +57,8 @@ class ExperimentConfig(Section):
     critic: CriticConfig = CriticConfig()
     algorithm: PPOConfig = PPOConfig()
     federation: FederationConfig = FederationConfig()
+    poisoning: PoisoningConfig | None = None
+    """What malicious clients do to the experience that they learn from."""
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
 
@@ -67,6 +70,8 @@ class ExperimentConfig(Section):
             )
         if self.federation.client == "fleet" and self.env.shards > 1:
             raise ValueError("env.shards: a fleet is one unit of work; leave it at 1")
+        if self.poisoning is not None and self.federation.sharing != "federated":
+            raise ValueError("poisoning: malicious clients need 'federation.sharing: federated'")
         self._check_noise()
         return self
 

@@ -29,6 +29,25 @@ def test_a_robust_strategy_keeps_the_step_small_where_the_average_does_not(small
     assert min(each["federation/all/update_norm"] for each in naive) > 50
 
 
+def test_poisoned_experience_changes_what_the_poisoned_learn_and_resumes_exactly(small, train):
+    poison = "poisoning={kind: reward_poisoning, clients: [drone_0]}"
+    clean, poisoned, again = (
+        lines(train(small(*more))) for more in ((), (poison, "name=bad"), (poison, "name=again"))
+    )
+    norms = [
+        [each["federation/all/update_norm"] for each in run] for run in (clean, poisoned, again)
+    ]
+    assert norms[0] != norms[1]
+    assert norms[1] == norms[2]
+
+
+def test_poisoning_needs_clients(small, train):
+    with pytest.raises(ConfigurationError, match="poisoning: malicious clients need"):
+        small("poisoning={kind: reward_poisoning, clients: [drone_0]}", "federation.sharing=none")
+    with pytest.raises(ConfigurationError, match=r"poisoning\.clients: .*did you mean 'drone_1'"):
+        train(small("poisoning={kind: reward_poisoning, clients: [dron_1]}"))
+
+
 def test_an_attacker_who_is_no_client_is_refused_with_the_nearest_name(small, train):
     with pytest.raises(ConfigurationError, match="did you mean 'drone_1'"):
         train(small("federation.attack={kind: sign_flip, clients: [dron_1]}"))
