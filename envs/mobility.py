@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -103,9 +104,9 @@ class MobilitySection(WorldSection):
         return own[self.backend]
 
     @property
+    @abstractmethod
     def arena(self) -> Array:
         """``(2, 3)`` float32 lower and upper corner, m."""
-        raise NotImplementedError
 
 
 def join(task: Task, config: MobilitySection, num_envs: int) -> World:
