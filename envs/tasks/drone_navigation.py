@@ -10,6 +10,7 @@ import numpy as np
 from envs.bodies import Bodies, Solids, Start
 from envs.mobility import join
 from envs.sensing.geometry import surfaces
+from envs.tasks.drone_common import ACTIONS, DIRECTIONS, length, square
 from envs.tasks.drone_layout import DroneNavigationConfig, lay_out, obstacles
 from envs.world import ARRIVED, CRASHED, FLYING, Scene, View, World, WorldSpec
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTIONS", "DroneNavigation", "DroneNavigationConfig", "make"]
 
-ACTIONS = ("+x", "-x", "+y", "-y", "+z", "-z", "hover")
-"""The discrete velocity commands, in order."""
-
-_DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1), (0, 0, 0))
 _GONE = np.float32(1e6)  # m^2, added to a squared distance: puts what is not there 1 km away
 _SEEN = 12  # numbers in an observation
 _ALL = slice(None)
@@ -84,7 +81,7 @@ class DroneNavigation:
         self._measured: Bodies | None = None
         # The part of the joint state that an episode does not change.
         self._still: Array = np.zeros((num_envs, self.spec.state_size), np.float32)
-        self._commands: Array = np.array(_DIRECTIONS, np.float32) * np.float32(config.speed)
+        self._commands: Array = np.array(DIRECTIONS, np.float32) * np.float32(config.speed)
         self._mask: Array = np.ones((*shape, self.spec.action_counts[0]), bool)
         self._mask.flags.writeable = False
         drone, sphere = config.drone_radius, config.obstacle_radius
@@ -123,14 +120,14 @@ class DroneNavigation:
         self._still[rows, : 11 * agents] = still.reshape(len(rows), -1)
         used = 11 * agents + 3 * self._config.obstacles
         self._still[rows, 11 * agents : used] = scaled[:, 2 * agents :].reshape(len(rows), -1)
-        self._distance[rows] = _length(layout[:, agents : 2 * agents] - layout[:, :agents])
+        self._distance[rows] = length(layout[:, agents : 2 * agents] - layout[:, :agents])
         self._measured = None
         return Start.resting(layout[:, :agents])
 
     def commands(self, actions: Array) -> Array:
         """Turns actions into ``(E, A, 3)`` velocities in m/s."""
         if self.spec.continuous:
-            return actions * (self._config.speed / np.maximum(_length(actions), 1))[..., None]
+            return actions * (self._config.speed / np.maximum(length(actions), 1))[..., None]
         return np.take(self._commands, actions, axis=0)
 
     def judge(self, bodies: Bodies, steps: Array) -> tuple[Array, Array]:
@@ -161,14 +158,14 @@ class DroneNavigation:
         agents, here = self._config.drones, bodies.position[rows]
         self._things[rows, :agents] = here
         way = self._goals[rows] - here
-        distance = _length(way)
+        distance = length(way)
         seen = np.zeros((*distance.shape, _SEEN), np.float32)
         np.divide(way, np.maximum(distance, 1)[..., None], out=seen[..., :3])
         offset = self._things[rows, None] - here[:, :, None]
-        square = _square(offset) + self._absent[rows]
+        apart = square(offset) + self._absent[rows]
         if bodies.heard is not None:
-            square[..., :agents] += ~bodies.heard[rows] * _GONE
-        gaps, seen[..., 6:] = _nearest(offset, square, self._reach, self._config.sensing_range)
+            apart[..., :agents] += ~bodies.heard[rows] * _GONE
+        gaps, seen[..., 6:] = _nearest(offset, apart, self._reach, self._config.sensing_range)
         if self._pillars:
             self._look_at_pillars(here, rows, gaps, seen)
         return distance, np.minimum(gaps[..., 0], gaps[..., 1]), seen
@@ -287,36 +284,25 @@ def _absent_at_start(agents: int, spheres: int) -> Array:
     return absent
 
 
-def _square(vectors: Array) -> Array:
-    # Written out: a reduction's order of summation may depend on how many worlds there are.
-    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
-    total: Array = x * x + y * y + z * z
-    return total
-
-
-def _length(vectors: Array) -> Array:
-    return np.sqrt(_square(vectors))
-
-
-def _nearest(offset: Array, square: Array, reach: Array, sensing: float) -> tuple[Array, Array]:
+def _nearest(offset: Array, apart: Array, reach: Array, sensing: float) -> tuple[Array, Array]:
     """Gaps to the nearest drone and the nearest sphere, and where they are.
 
     Args:
         offset: ``(k, A, T, 3)`` from each drone to all that is round, m; first the drones.
-        square: ``(k, A, T)`` squared distances, m^2.
+        apart: ``(k, A, T)`` squared distances, m^2.
         reach: ``(2,)`` distance of contact with a drone and with a sphere, m.
         sensing: Gap beyond which nothing is seen, m.
 
     Returns:
         Gaps ``(k, A, 2)`` in m, and the proximity vectors ``(k, A, 6)``.
     """
-    k, agents, things = square.shape
+    k, agents, things = apart.shape
     which = np.empty((k, agents, 2), np.int64)
-    square[..., :agents].argmin(-1, out=which[..., 0])
-    square[..., agents:].argmin(-1, out=which[..., 1])
+    apart[..., :agents].argmin(-1, out=which[..., 0])
+    apart[..., agents:].argmin(-1, out=which[..., 1])
     which[..., 1] += agents
-    which += np.arange(0, square.size, things).reshape(k, agents, 1)
-    distance = np.sqrt(square.reshape(-1)[which])
+    which += np.arange(0, apart.size, things).reshape(k, agents, 1)
+    distance = np.sqrt(apart.reshape(-1)[which])
     gap = distance - reach
     weight = np.clip(1 - gap / np.float32(sensing), 0, 1) / np.maximum(distance, np.float32(1e-6))
     toward = offset.reshape(-1, 3)[which] * weight[..., None]
