@@ -2,6 +2,8 @@
 
     python benchmarks/circuits.py            # the whole table, up to eight minutes
     python benchmarks/circuits.py --quick    # a few cases, about a minute; nothing is written
+    python benchmarks/circuits.py --only "4q2L, batch 16" --only "12q4L" --repeats 3
+        # rows whose names start like this, some times over, in float32; nothing is written
 
 One process and one thread. Candidates are interleaved in random order and judged by the median of
 their CPU time a call, so quote the ratios: seconds depend on the machine and on its other guests.
@@ -27,8 +29,6 @@ import importlib.util
 import json
 import random
 import statistics
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from circuits_processes import processes
 
 if TYPE_CHECKING:
     import torch
@@ -200,11 +201,13 @@ def frozen(circuit: Any, data: Data, dtype: str) -> Any:
     return circuit.program.bind({"weights": data.weights}, dtype)
 
 
-def candidates(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) -> dict[str, Call]:
+def candidates(
+    case: Case, circuit: Any, agents: tuple[int, ...], batch: int, dtypes: Sequence[str] = DTYPES
+) -> dict[str, Call]:
     """Everything that is compared in one cell."""
     reference = each_agent(pennylane(case)) if agents else pennylane(case)
     calls: dict[str, Call] = {}
-    for dtype in DTYPES:
+    for dtype in dtypes:
         data = draw(case, agents, batch, dtype)
         bound = frozen(circuit, data, dtype)
         calls[f"forward pennylane {dtype}"] = pushed(reference, data)
@@ -218,15 +221,17 @@ def candidates(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) ->
     return calls
 
 
-def cell(case: Case, circuit: Any, agents: tuple[int, ...], batch: int) -> dict[str, Any]:
+def cell(
+    case: Case, circuit: Any, agents: tuple[int, ...], batch: int, dtypes: Sequence[str] = DTYPES
+) -> dict[str, Any]:
     """Measures one cell."""
-    calls, compiled = candidates(case, circuit, agents, batch), None
-    if HAS_JAX and not agents and batch in WITH_JAX and case.qubits <= 8:
+    calls, compiled = candidates(case, circuit, agents, batch, dtypes), None
+    if HAS_JAX and dtypes is DTYPES and not agents and batch in WITH_JAX and case.qubits <= 8:
         more, compiled = jitted(case, draw(case, (), batch, "float32"))
         calls |= more
     seconds = compare(calls)
     ratios: dict[str, dict[str, float]] = {}
-    for dtype in DTYPES:
+    for dtype in dtypes:
         forward, both = (seconds[f"{what} pennylane {dtype}"] for what in ("forward", "both"))
         ratios[dtype] = {
             "forward": round(forward / seconds[f"forward program {dtype}"], 1),
@@ -286,55 +291,6 @@ def rollout(case: Case, circuit: Any, agents: int = 4, envs: int = 16) -> dict[s
     }
 
 
-WORKER = """
-import sys, numpy as np
-from qmarl.circuits import Program
-program = Program.from_bytes(sys.stdin.buffer.read())
-shapes = {name: (4, *shape) for name, shape in program.weights}
-bound = program.bind({name: np.ones(shape) for name, shape in shapes.items()})
-bound(np.ones((4, 16, program.n_inputs), np.float32))
-print(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
-"""
-
-PEAK = """
-import sys, numpy as np, torch
-from qmarl.circuits import Program
-from qmarl.circuits.torch_function import run_program
-def resident(key):
-    lines = open("/proc/self/status").read().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1])
-def step(batch):
-    weights = {n: torch.ones(1, *s, requires_grad=True) for n, s in program.weights}
-    run_program(program, torch.ones(1, batch, program.n_inputs), weights).sum().backward()
-program = Program.from_bytes(sys.stdin.buffer.read())
-step(1)
-idle = resident("VmRSS")
-open("/proc/self/clear_refs", "w").write("5")
-step(4096)
-print(resident("VmHWM") - idle)
-"""
-
-
-def child(code: str, circuit: Any) -> tuple[float, float]:
-    """Runs ``code`` on a serialised program; returns the MiB that it prints, and its seconds."""
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=circuit.program.to_bytes(), stdout=-1, check=True
-    )
-    return round(int(done.stdout) / 1024, 1), round(time.perf_counter() - started, 2)
-
-
-def processes(circuits: Mapping[str, Any]) -> dict[str, Any]:
-    """Memory of whole processes, in MiB; the start of a worker is the best of five."""
-    worker = [child(WORKER, circuits["4q2L"]) for _ in range(5)]
-    peaks = {n: child(PEAK, circuits[n])[0] for n in ("8q4L", "8q4L re-upload") if n in circuits}
-    return {
-        "worker_resident_mib": max(size for size, _ in worker),
-        "worker_start_s": min(seconds for _, seconds in worker),
-        "peak_above_idle_mib_batch_4096": peaks,
-    }
-
-
 COLUMNS = (
     ("float32", ("forward", "frozen", "both", "direct")),
     ("float64", ("both", "direct")),
@@ -355,18 +311,54 @@ def show(name: str, ratios: Mapping[str, Mapping[str, float]]) -> None:
     print(f"{name:<40}" + "".join(f"{ratio:<8}" for ratio in cells), flush=True)
 
 
+def rows_of(names: Sequence[str], *, quick: bool) -> dict[str, tuple[str, tuple[int, ...], int]]:
+    """Case, agents and batch of each row of the table."""
+    rows: dict[str, tuple[str, tuple[int, ...], int]] = {}
+    for name in names:
+        qubits = CASES[name].qubits
+        for batch in QUICK[name] if quick else BATCHES:
+            if batch <= MOST.get(qubits, batch):
+                rows[f"{name}, batch {batch}"] = name, (), batch
+        if qubits == 4:
+            rows[f"{name}, batch 64 of 4 agents"] = name, (4,), 64
+    return rows
+
+
+def only(chosen: Sequence[str], repeats: int) -> None:
+    """Measures some rows, some times over, and prints their ratios and the medians of those."""
+    from qmarl.circuits import Circuit
+
+    rows = rows_of(list(CASES), quick=False)
+    wanted = {row: rows[row] for row in rows if any(row.startswith(start) for start in chosen)}
+    header()
+    for row, (name, agents, batch) in wanted.items():
+        case = CASES[name]
+        circuit, seen = Circuit(case.function, case.qubits, case.shape), []
+        for _ in range(repeats):
+            seen.append(cell(case, circuit, agents, batch, DTYPES[:1])["ratios"]["float32"])
+            show(row, {"float32": seen[-1]})
+        medians = {key: statistics.median(ratios[key] for ratios in seen) for key in seen[0]}
+        show("    median", {"float32": medians})
+
+
 def main() -> None:
     """Measures, prints and writes the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a few cases; nothing is written")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", action="append", metavar="NAME", help="rows that start like this")
+    parser.add_argument("--repeats", type=int, default=1, help="how often --only measures a row")
+    options = parser.parse_args()
+    quick = options.quick
     import torch
 
     from qmarl.circuits import Circuit
 
     torch.set_num_threads(1)
+    if options.only:
+        only(options.only, options.repeats)
+        return
     load = [round(value, 1) for value in os.getloadavg()]
     cases = {name: CASES[name] for name in (QUICK if quick else CASES)}
     circuits = {n: Circuit(c.function, c.qubits, c.shape) for n, c in cases.items()}
@@ -374,18 +366,13 @@ def main() -> None:
     if not HAS_JAX:
         print("JAX cannot be imported: its columns stay empty")
     header()
-    for name, case in cases.items():
-        sizes = [(None, batch) for batch in (QUICK[name] if quick else BATCHES)]
-        if case.qubits == 4:
-            sizes.append((4, 64))
-        for agents, batch in sizes:
-            if batch <= MOST.get(case.qubits, batch):
-                row = f"{name}, batch {batch}" + (f" of {agents} agents" if agents else "")
-                rows[row] = cell(case, circuits[name], (agents,) if agents else (), batch)
-                show(row, rows[row]["ratios"])
+    for row, (name, agents, batch) in rows_of(list(cases), quick=quick).items():
+        rows[row] = cell(cases[name], circuits[name], agents, batch)
+        show(row, rows[row]["ratios"])
     step = rows["rollout step, 4 agents x 16"] = rollout(CASES["4q2L"], circuits["4q2L"])
     print(f"rollout step, 4 agents x 16: {step['ratios']} times the program's time")
-    whole = processes(circuits)
+    programs = {name: circuit.program.to_bytes() for name, circuit in circuits.items()}
+    whole = processes(programs)
     for name, value in whole.items():
         print(f"{name}: {value}")
     if not quick:

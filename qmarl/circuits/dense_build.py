@@ -1,15 +1,14 @@
 """Fused matrices of a dense plan's free layers, and the gradient of the weights in them.
 
 The matrices of all runs are built together from the Kronecker products ``K_m`` of their free
-layers. Of the batch the gradient needs only ``O_r = sum mu psi^T`` over each run (a ``2**n x 2**n``
-matrix): at layer ``m`` it becomes ``N_m = X_m O_r^T Y_m`` with what stands before and after the
-layer in its run, and the Bloch vectors of all layers are read off together.
+layers. Of the batch the gradient needs only ``O_r = sum psi mu^T`` over each run (a ``2**n x 2**n``
+matrix): at layer ``m`` it becomes ``N_m = X_m O_r Y_m`` with what stands before and after the layer
+in its run, and the Bloch vectors of all layers are read off together.
 """
 
 from __future__ import annotations
 
-import math
-from functools import cache
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,15 +41,12 @@ class Built(NamedTuple):
 
 def build(plan: DensePlan, weights: Array, dtype: np.dtype) -> Built:
     """Builds all matrices under flat ``weights`` ``(A, P)``, for a real working precision."""
-    constants, size, agents = plan.constants[dtype], 2**plan.qubits, len(weights)
+    constants, agents = plan.constants[dtype], len(weights)
     chains = bind_chains(plan.chains, weights)
     products = chains.products.astype(PRECISIONS[dtype], copy=False)
-    kron = _kronecker(products.reshape(-1, plan.qubits, agents, 4)).reshape(-1, agents, size, size)
+    kron = _kronecker(products.reshape(-1, plan.qubits, agents, 2, 2))
     left = constants.after @ kron
-    before = constants.before
-    if plan.long:
-        before = np.empty_like(left)
-        before[...] = constants.before
+    before = constants.before.repeat(agents, 1) if plan.long else constants.before
     matrices = tuple(_run_matrix(run, left, before) for run in (plan.initial, *plan.runs))
     start = None
     if plan.initial.layers and matrices[0] is not None:
@@ -71,7 +67,7 @@ def _run_matrix(run: DenseRun, left: Array, before: Array) -> Array | None:
 
 
 def _kronecker(factors: Array) -> Array:
-    """Kronecker products ``(M, A, 4**n)`` of matrices ``(M, n, A, 4)``, flattened."""
+    """Kronecker products ``(M, A, 2**n, 2**n)`` of matrices ``(M, n, A, 2, 2)``."""
     count = factors.shape[1]
     if count == 1:
         return np.asarray(factors[:, 0])
@@ -81,18 +77,10 @@ def _kronecker(factors: Array) -> Array:
 
 
 def _pairs(left: Array, right: Array) -> Array:
-    """Kronecker products ``(..., d * d * e * e)`` of ``(..., d * d)`` and ``(..., e * e)``."""
-    rows, columns = _pair_places(left.shape[-1], right.shape[-1])
-    return np.asarray(left.take(rows, -1) * right.take(columns, -1))
-
-
-@cache  # the same few constants for every circuit
-def _pair_places(left: int, right: int) -> tuple[Array, Array]:
-    """For each entry of a Kronecker product, the places of its factors."""
-    d, e = math.isqrt(left), math.isqrt(right)
-    a, b, c, f = np.ogrid[:d, :e, :d, :e]
-    ones = np.ones((d, e, d, e), int)
-    return (ones * (a * d + c)).ravel(), (ones * (b * e + f)).ravel()
+    """Kronecker products ``(..., d e, d e)`` of ``(..., d, d)`` and ``(..., e, e)``."""
+    size = left.shape[-1] * right.shape[-1]
+    products = left[..., :, None, :, None] * right[..., None, :, None, :]
+    return np.asarray(products.reshape(*left.shape[:-2], size, size))
 
 
 def after(matrix: Array | None, before: Array | None) -> Array | None:
@@ -102,46 +90,45 @@ def after(matrix: Array | None, before: Array | None) -> Array | None:
     return np.asarray(matrix @ before)
 
 
-def free_gradient(plan: DensePlan, built: Built, outer: Array, dtype: np.dtype) -> Array:
+def free_gradient(plan: DensePlan, built: Built, outer: Sequence[Array], dtype: np.dtype) -> Array:
     """Gradient ``(A, P)`` float64 of the weights in free layers.
 
     Args:
         plan: The plan.
         built: Its matrices.
-        outer: ``(1 + R, A, D, D)`` complex128, ``sum mu psi^T`` over each run, the initial one
-            first; of the first run after it, ``sum mu r^T``.
+        outer: ``(1 + R, A, D, D)`` of each chunk of the batch: ``sum psi mu^T`` over each run,
+            zeros for the initial one, and ``sum r mu^T`` for the one after it.
         dtype: Real working precision.
     """
+    agents = built.chains.products.shape[1]
     if not len(built.kron):
-        return np.zeros((outer.shape[1], plan.n_weights))
+        return np.zeros((agents, plan.n_weights))
     constants = plan.constants[dtype]
-    outer = outer.astype(built.kron.dtype, copy=False)
-    _close_start(constants, built, outer)
-    owned = outer[plan.owners].swapaxes(-1, -2)
+    total = outer[0] if len(outer) == 1 else np.sum(outer, 0, complex).astype(outer[0].dtype)
+    _close_start(constants, built, total)
     behind = _after_layers(plan, constants.after, built.left)
-    inside = built.kron @ built.before @ owned @ behind
-    count, agents = inside.shape[:2]
-    vectors = inside.reshape(count, agents, -1).view(dtype) @ constants.reader
-    bloch = vectors.reshape(count, agents, plan.qubits, 3).swapaxes(1, 2).reshape(-1, agents, 3)
-    return pull_chains(plan.chains, built.chains, bloch)
+    inside = built.kron @ built.before @ total[plan.owners] @ behind
+    count = len(inside)
+    frames = inside.reshape(count, agents, -1).view(dtype) @ constants.reader
+    frame = frames.reshape(count, agents, plan.qubits, 8).swapaxes(1, 2).reshape(-1, agents, 8)
+    return pull_chains(plan.chains, built.chains, frame)
 
 
 def _close_start(constants: Constants, built: Built, outer: Array) -> None:
-    """Makes ``sum mu psi^T`` over the initial and the first run of ``sum mu r^T``."""
+    """Makes ``sum psi mu^T`` over the initial and the first run of ``sum r mu^T``."""
     if built.start is None:
         return  # the initial run has no layers
     matrix, first = built.runs[1], outer[1].copy()
-    pulled = first if matrix is None else matrix.swapaxes(-1, -2) @ first
-    outer[0, :, :, 0] = (pulled * constants.spread).sum(-1)
-    np.matmul(first, built.start.swapaxes(-1, -2), out=outer[1])
+    pulled = first if matrix is None else first @ matrix
+    outer[0, :, 0] = (pulled * constants.spread.T).sum(-2)
+    np.matmul(built.start, first, out=outer[1])
 
 
 def _after_layers(plan: DensePlan, fixed: Array, left: Array) -> Array:
     """What stands after each ``K_m`` in its run, given what is fixed: ``(M, A or 1, D, D)``."""
     if not plan.long:
         return fixed
-    result = np.empty_like(left)
-    result[...] = fixed
+    result = fixed.repeat(left.shape[1], 1)
     for layers in plan.long:
         product = left[layers[-1]]
         for m in reversed(layers[:-1]):

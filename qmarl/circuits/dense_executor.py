@@ -1,10 +1,15 @@
 """Runs dense plans with many data layers: a state meets diagonals and matrices, in turn.
 
-The first matrix acts on a real product state, as one real product of twice its height.
+States are ``(A, B, 2 D)`` with ``D = 2**n``: agent, sample, and pairs of real and imaginary parts.
+A complex matrix acts on them as a real one of twice its size: as many operations, but in real
+products, which BLAS does faster for matrices as small as these. The first acts on a real product
+state.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, final
 
 import numpy as np
@@ -23,21 +28,20 @@ from qmarl.circuits.measurement import (
     measured_gradient,
     normalised,
     pull_normalised,
-    with_norm,
 )
 from qmarl.circuits.plan import PRECISIONS, DensePlan
 from qmarl.types import Array
 
 
 class Trace(NamedTuple):
-    """What the backward pass wants of the forward pass of one chunk, with ``D = 2**n``.
+    """What the backward pass wants of the forward pass of one chunk.
 
     Attributes:
         features: ``(F, A, B)``.
         real: ``(D, A, B)`` real product state of the first data layer.
-        diagonals: ``(U, D, A, B)`` of the other distinct data layers.
-        states: ``(D, A, B)`` after each of the other data layers.
-        final: ``(D, A, B)`` that was measured.
+        diagonals: ``(U, A, B, D)`` complex, of the other distinct data layers.
+        states: ``(A, B, D)`` complex, after each of the other data layers.
+        final: ``(A, B, 2 D)`` that was measured.
         measured: Its outputs.
     """
 
@@ -54,12 +58,11 @@ class Sums(NamedTuple):
 
     Attributes:
         weights: ``(P, A)`` float64, gradient of the data rotations' scalings.
-        outer: ``(1 + R, A, D, D)`` complex128, ``sum mu psi^T`` over each run, the initial one
-            first; of the first run after it, ``sum mu r^T``.
+        outer: Of each chunk; see :func:`qmarl.circuits.dense_build.free_gradient`.
     """
 
     weights: Array
-    outer: Array
+    outer: list[Array]
 
 
 @final
@@ -73,96 +76,128 @@ class DenseBound:
     """
 
     def __init__(self, plan: DensePlan, weights: Array, dtype: np.dtype) -> None:
-        work = PRECISIONS[dtype]
         self.plan, self.dtype, self.agents = plan, dtype, len(weights)
         self._constants, self._built = plan.constants[dtype], build(plan, weights, dtype)
-        _, first, *rest = self._built.runs
-        self._planes = _as_planes(after(first, self._built.start), dtype)
-        self._matrices = [_cast(matrix, dtype, work) for matrix in rest]
+        _, first, *self._rest = self._built.runs
+        whole = after(first, self._built.start)
+        assert whole is not None  # it makes a state of the real product state
+        self._work = PRECISIONS[dtype]
+        rows = np.ascontiguousarray(whole.swapaxes(-1, -2), self._work)
+        self._rows = rows.view(dtype)
+        self._forward = as_real(
+            [_transposed(matrix) for matrix in self._rest], self.agents, self._work
+        )
         self._first = bind_slot(plan.first, weights, dtype)
         self._slot = None if plan.slot is None else bind_slot(plan.slot, weights, dtype)
-        self._readout = with_norm(self._constants.readout)
         self._trains_data = plan.first.trained is not None or (
             plan.slot is not None and plan.slot.trained is not None
         )
 
+    @cached_property
+    def _backward(self) -> list[Array | None]:
+        return as_real(self._rest, self.agents, self._work)
+
     def forward(self, features: Array) -> tuple[Array, Trace]:
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and the trace."""
         real = real_state(self._first, features)
-        planes = _apply_same(self._planes, real)
-        psi, states = _joined(planes), []
-        diagonals = None if self._slot is None else phases(self._slot, features)
-        for row, matrix in zip(self.plan.rows, self._matrices, strict=True):
+        psi = real.transpose(1, 2, 0) @ self._rows
+        diagonals = None if self._slot is None else _samples_first(phases(self._slot, features))
+        states = []
+        for row, matrix in zip(self.plan.rows, self._forward, strict=True):
             assert diagonals is not None
-            states.append(diagonals[row] * psi)
-            psi = _apply(matrix, states[-1])
-        measured = normalised(measure(self._readout, psi))
+            states.append(diagonals[row] * psi.view(self._work))
+            psi = _apply(matrix, states[-1].view(self.dtype))
+        measured = normalised(self._measure(psi))
         return measured.values, Trace(features, real, diagonals, tuple(states), psi, measured)
+
+    def _measure(self, psi: Array) -> Array:
+        if not self._constants.normed.flips:
+            return np.asarray((psi * psi) @ self._constants.planes.T)
+        return measure(self._constants.normed, _amplitudes_first(psi.view(self._work)))
 
     def evaluate(self, features: Array) -> Array:
         """Outputs of :meth:`forward` alone."""
         return self.forward(features)[0]
 
     def sums(self) -> Sums:
-        """Zeros for :meth:`backward` to add to."""
-        size = 2**self.plan.qubits
-        weights = np.zeros((self.plan.n_weights, self.agents))
-        return Sums(weights, np.zeros((2 + len(self._matrices), self.agents, size, size), complex))
+        """Nothing yet, for :meth:`backward` to add to."""
+        return Sums(np.zeros((self.plan.n_weights, self.agents)), [])
 
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
         angles = self._trains_data or inputs is not None
-        planes = self._pull_layers(trace, gradient, sums, inputs, angles=angles)
-        outer = planes.transpose(1, 0, 2) @ trace.real.transpose(1, 2, 0)
-        sums.outer[1].real += outer[:, : len(trace.real)]
-        sums.outer[1].imag -= outer[:, len(trace.real) :]
-        if angles:
-            pulled = _apply_same(self._planes.swapaxes(-1, -2), planes)
-            derivative = real_angle_gradient(trace.real, pulled, self.plan.qubits)
-            add_slot_gradient(self._first, derivative, trace.features, sums.weights, inputs)
+        size = 2**self.plan.qubits
+        outer = np.zeros((2 + len(self._rest), self.agents, size, size), self._work)
+        mu = self._measured_gradient(trace, gradient)
+        mu, turned = self._pull_layers(trace, mu, outer, angles=angles)
+        np.matmul(trace.real.transpose(1, 0, 2), mu, out=outer[1].view(self.dtype))
+        sums.outer.append(outer)
+        if not angles:
+            return
+        if self._slot is not None:
+            add_slot_gradient(self._slot, turned, trace.features, sums.weights, inputs)
+        imaginary = mu[..., 1::2]
+        np.negative(imaginary, out=imaginary)
+        half = (self._rows @ mu.swapaxes(1, 2)).transpose(1, 0, 2)
+        derivative = real_angle_gradient(trace.real, np.ascontiguousarray(half), self.plan.qubits)
+        add_slot_gradient(self._first, derivative, trace.features, sums.weights, inputs)
+
+    def _measured_gradient(self, trace: Trace, gradient: Array) -> Array:
+        """``mu`` ``(A, B, 2 D)`` where the state was measured."""
+        pulled = pull_normalised(trace.measured, gradient)
+        if not self._constants.normed.flips:
+            return np.asarray((pulled @ self._constants.slopes) * trace.final)
+        psi = _amplitudes_first(trace.final.view(self._work))
+        mu = measured_gradient(self._constants.normed, psi, pulled)
+        return np.ascontiguousarray(mu.transpose(1, 2, 0)).view(self.dtype)
 
     def _pull_layers(
-        self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None, *, angles: bool
-    ) -> Array:
-        """Pulls back to the first run; returns ``conj(mu)`` after it, as planes."""
-        plan = self.plan
-        pulled = pull_normalised(trace.measured, gradient)
-        mu = measured_gradient(self._readout, trace.final, pulled)
-        if self._slot is None or trace.diagonals is None:
-            return _conjugate_planes(mu)
-        signs = self._constants.signs
-        turned = np.empty((len(trace.diagonals), plan.qubits, *mu.shape[1:]), self.dtype)
+        self, trace: Trace, mu: Array, outer: Array, *, angles: bool
+    ) -> tuple[Array, Array]:
+        """Pulls ``mu`` back to the first run; fills ``outer`` in for the runs after it.
+
+        Returns:
+            ``mu`` ``(A, B, 2 D)`` after the first run, and the derivative ``(U, n, A, B)`` by the
+            angles of the distinct data layers on the way (zeros where it is not wanted).
+        """
+        plan, count = self.plan, 0 if trace.diagonals is None else len(trace.diagonals)
+        turned = np.zeros((count, mu.shape[0], plan.qubits, mu.shape[1]), self.dtype)
         for k in range(len(trace.states) - 1, -1, -1):
+            assert trace.diagonals is not None
             psi, row = trace.states[k], plan.rows[k]
             if plan.runs[k + 1].layers:
-                sums.outer[k + 2] += mu.transpose(1, 0, 2) @ psi.transpose(1, 2, 0)
-            mu = _apply(_transposed(self._matrices[k]), mu)
+                np.matmul(psi.swapaxes(1, 2), mu.view(self._work), out=outer[k + 2])
+            pulled = _apply(self._backward[k], mu).view(self._work)
             if angles:
-                own = _z_gradient(signs, psi, mu)
-                turned[row] = turned[row] + own if row in plan.rows[k + 1 :] else own
-            mu = trace.diagonals[row] * mu
-        if angles:
-            add_slot_gradient(self._slot, turned, trace.features, sums.weights, inputs)
-        return _conjugate_planes(mu)
+                product = (pulled * psi).view(self.dtype)
+                turned[row] += self._constants.signs @ product.swapaxes(1, 2)
+            mu = (trace.diagonals[row] * pulled).view(self.dtype)
+        return mu, turned.swapaxes(1, 2)
 
     def finish(self, sums: Sums) -> Array:
         """Gradient ``(A, P)`` float64 of the flat weights."""
-        return free_gradient(self.plan, self._built, sums.outer, self.dtype) + sums.weights.T
+        free = free_gradient(self.plan, self._built, sums.outer, self.dtype)
+        return free + sums.weights.T if self._trains_data else free
 
 
-def _as_planes(matrix: Array | None, real: np.dtype) -> Array:
-    """``(A or none, 2 D, D)``: the real part of a matrix above its imaginary part."""
-    assert matrix is not None
-    size = matrix.shape[-1]
-    result = np.empty((*matrix.shape[:-2], 2 * size, size), real)
-    result[..., :size, :], result[..., size:, :] = matrix.real, matrix.imag
-    return result
+def as_real(matrices: Sequence[Array | None], agents: int, work: np.dtype) -> list[Array | None]:
+    """Matrices ``M`` as real ones ``(A, 2 D, 2 D)`` that act on rows of pairs: ``psi M``.
 
-
-def _cast(matrix: Array | None, real: np.dtype, work: np.dtype) -> Array | None:
-    if matrix is None:
-        return None
-    return matrix.astype(work if np.iscomplexobj(matrix) else real, copy=False)
+    Args:
+        matrices: ``(A, D, D)``, fixed ones ``(D, D)``, or None for the identity.
+        agents: Number of agents ``A``.
+        work: Complex working precision.
+    """
+    given = [matrix for matrix in matrices if matrix is not None]
+    if not given:
+        return [None] * len(matrices)
+    size = given[0].shape[-1]
+    result = np.empty((len(given), agents, size, 2, size), work)
+    for target, matrix in zip(result, given, strict=True):
+        target[:, :, 0] = matrix
+    np.multiply(result[..., 0, :], 1j, out=result[..., 1, :])
+    real = iter(result.view(result.real.dtype).reshape(len(given), agents, 2 * size, 2 * size))
+    return [None if matrix is None else next(real) for matrix in matrices]
 
 
 def _transposed(matrix: Array | None) -> Array | None:
@@ -170,41 +205,14 @@ def _transposed(matrix: Array | None) -> Array | None:
 
 
 def _apply(matrix: Array | None, psi: Array) -> Array:
-    """Applies ``(A, D, D)``, or a fixed ``(D, D)`` for all agents, to a state ``(D, A, B)``."""
-    if matrix is None:
-        return psi
-    if np.iscomplexobj(matrix):
-        return _apply_same(matrix, psi)
-    flat = psi.reshape(len(psi), -1).view(matrix.dtype)
-    return np.asarray(matrix @ flat).view(psi.dtype).reshape(psi.shape)
+    return psi if matrix is None else np.asarray(psi @ matrix)
 
 
-def _apply_same(matrix: Array, psi: Array) -> Array:
-    """Applies matrices ``(A, C, D)`` or ``(C, D)`` to ``(D, A, B)``, in the same dtype."""
-    if matrix.ndim == 2:
-        return np.asarray(matrix @ psi.reshape(len(psi), -1)).reshape(-1, *psi.shape[1:])
-    result = np.empty((matrix.shape[1], *psi.shape[1:]), psi.dtype)
-    np.matmul(matrix, psi.transpose(1, 0, 2), out=result.transpose(1, 0, 2))
-    return result
+def _samples_first(phases: Array) -> Array:
+    """``(U, A, B, D)`` of ``(U, D, A, B)``."""
+    return np.ascontiguousarray(phases.transpose(0, 2, 3, 1))
 
 
-def _joined(planes: Array) -> Array:
-    """A complex array ``(D, ...)`` of its real parts above its imaginary parts ``(2 D, ...)``."""
-    size = len(planes) // 2
-    result = np.empty((size, *planes.shape[1:]), np.result_type(planes, 1j))
-    result.real, result.imag = planes[:size], planes[size:]
-    return result
-
-
-def _conjugate_planes(mu: Array) -> Array:
-    """``conj(mu)`` as real parts above imaginary parts."""
-    result = np.empty((2, *mu.shape), mu.real.dtype)
-    result[0] = mu.real
-    np.negative(mu.imag, out=result[1])
-    return result.reshape(-1, *mu.shape[1:])
-
-
-def _z_gradient(signs: Array, psi: Array, mu: Array) -> Array:
-    """Derivative ``Im(lam^dag Z_q psi)`` ``(n, A, B)`` by the angles of RZ on each wire."""
-    same = (mu * psi).view(signs.dtype).reshape(len(psi), -1)
-    return np.asarray(signs @ same)[:, 1::2].reshape(len(signs), *psi.shape[1:])
+def _amplitudes_first(psi: Array) -> Array:
+    """``(D, A, B)`` of ``(A, B, D)``."""
+    return np.ascontiguousarray(psi.transpose(2, 0, 1))

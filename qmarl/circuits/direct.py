@@ -70,7 +70,7 @@ def check_finite(name: str, outputs: Array, inputs: Array) -> None:
     Raises:
         RunError: Inputs or weights of the circuit ``name`` are not finite.
     """
-    if not math.isfinite(outputs.sum()):
+    if not math.isfinite(np.add.reduce(outputs, None)):
         place = "weights" if np.isfinite(inputs).all() else "inputs"
         raise RunError(f"circuit '{name}': its {place} are not all finite numbers")
 

@@ -38,7 +38,7 @@ from qmarl.circuits.runs import (
     forward_run,
     layer_matrices,
 )
-from qmarl.circuits.su2 import bind_chains, bloch_rotation, pull_chains
+from qmarl.circuits.su2 import FRAME, bind_chains, bloch_rotation, pull_chains
 from qmarl.types import Array
 
 
@@ -199,7 +199,7 @@ class LayeredBound:
         if self._initial:
             states = self._initial_states
             backward_run(plan.initial, self._initial, states, sums.start, sums.chains)
-        free = pull_chains(plan.chains, self._chains, sums.chains.transpose(1, 2, 0))
+        free = pull_chains(plan.chains, self._chains, sums.chains.transpose(1, 2, 0) @ FRAME)
         return np.asarray(sums.weights.T + free)
 
 

@@ -11,7 +11,13 @@ from qmarl.circuits.data_layers import real_to_state
 from qmarl.circuits.diagonal import Z, diagonal_gates, rotation_matrix
 from qmarl.circuits.entanglers import entangler
 from qmarl.circuits.gates import Angle, Gate, NormalForm, Rotation
-from qmarl.circuits.measurement import bloch_reader, cast_readout, lower_readout, wire_signs
+from qmarl.circuits.measurement import (
+    bloch_reader,
+    cast_readout,
+    lower_readout,
+    wire_signs,
+    with_norm,
+)
 from qmarl.circuits.plan import (
     PRECISIONS,
     Constants,
@@ -29,7 +35,7 @@ from qmarl.circuits.plan import (
 from qmarl.circuits.prepared import lower_prepared
 from qmarl.circuits.runs import forward_run
 from qmarl.circuits.schedule import ChainTable, Layer, make_slot, schedule
-from qmarl.circuits.su2 import make_chains
+from qmarl.circuits.su2 import FRAME, make_chains
 from qmarl.types import Array
 
 DENSE_QUBITS = 5
@@ -86,15 +92,17 @@ def lower_dense(form: NormalForm) -> DensePlan:
 def _constants(
     runs: Sequence[DenseRun], after: Sequence[Array], readout: Readout, qubits: int, real: np.dtype
 ) -> Constants:
-    work, size = PRECISIONS[real], 2**qubits
+    work, size, normed = PRECISIONS[real], 2**qubits, with_norm(readout)
     return Constants(
         before=_before(runs, len(after), qubits).astype(work),
         after=np.array(after, work).reshape(-1, 1, size, size),
         spread=real_to_state(qubits).astype(work),
-        signs=wire_signs(qubits).astype(real),
+        signs=np.kron(wire_signs(qubits), [0, 1]).astype(real),
         readout=cast_readout(readout, real, work),
-        planes=np.repeat(readout.diagonal, 2, 1).astype(real),
-        reader=bloch_reader(qubits).astype(real),
+        normed=cast_readout(normed, real, work),
+        planes=np.kron(normed.diagonal, [1, 1]).astype(real),
+        slopes=np.kron(normed.diagonal, [1, -1]).astype(real),
+        reader=(bloch_reader(qubits) @ np.kron(np.eye(qubits), FRAME)).astype(real),
     )
 
 

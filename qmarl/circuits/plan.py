@@ -108,10 +108,14 @@ class Constants(NamedTuple):
             with weights, up to the one before it in its run.
         after: The same for what follows each of them.
         spread: ``(2**n, 2**n)`` the matrix ``C`` above.
-        signs: ``(n, 2**n)`` eigenvalues of Z on each wire.
+        signs: ``(n, 2 * 2**n)`` eigenvalues of Z on each wire for imaginary parts, zeros for real.
         readout: What is measured.
-        planes: ``(outputs, 2 * 2**n)`` its diagonal, each entry for a real and an imaginary part.
-        reader: :func:`qmarl.circuits.measurement.bloch_reader` of all wires.
+        normed: The same with the squared norm as last output.
+        planes: ``(outputs + 1, 2 * 2**n)`` its diagonal, each entry for a real and an imaginary
+            part.
+        slopes: The same, negative for imaginary parts: takes gradients and a state to ``mu``.
+        reader: ``(2 * 4**n, 8 * n)`` :func:`qmarl.circuits.measurement.bloch_reader` of all wires,
+            each vector times :data:`qmarl.circuits.su2.FRAME`.
     """
 
     before: Array
@@ -119,7 +123,9 @@ class Constants(NamedTuple):
     spread: Array
     signs: Array
     readout: Readout
+    normed: Readout
     planes: Array
+    slopes: Array
     reader: Array
 
 

@@ -69,7 +69,7 @@ class Program:
         """Number of outputs of one sample."""
         return len(self.outputs)
 
-    @property
+    @cached_property
     def weight_names(self) -> tuple[str, ...]:
         """Names of the weights, in the order of the flat vector."""
         return tuple(name for name, _ in self.weights)

@@ -19,11 +19,6 @@ class Shaped(Protocol):
     """What tensors and arrays have in common here."""
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        ...
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """Length of each."""
         ...
@@ -83,23 +78,23 @@ class Signature:
         Raises:
             ConfigurationError: They do not fit.
         """
-        if inputs.ndim < 2 or inputs.shape[-1] != self.n_inputs:
+        shape = inputs.shape
+        if len(shape) < 2 or shape[-1] != self.n_inputs:
             raise ConfigurationError(
                 f"circuit '{self.name}': inputs must be (*agents, batch, {self.n_inputs}), "
-                f"got {tuple(inputs.shape)}"
+                f"got {tuple(shape)}"
             )
-        agents = tuple(inputs.shape[:-2])
         named = weights if isinstance(weights, Mapping) else dict.fromkeys(self.shapes, weights)
-        if set(named) != set(self.shapes):
+        if named.keys() != self.shapes.keys():
             raise ConfigurationError(
                 f"circuit '{self.name}': weights must be named {sorted(self.shapes)}, "
                 f"got {sorted(named)}"
             )
-        for name, shape in self.shapes.items():
-            expected = (*agents, *shape)
-            if tuple(named[name].shape) != expected:
+        agents = shape[:-2]
+        for name, own in self.shapes.items():
+            if named[name].shape != agents + own:
                 raise ConfigurationError(
-                    f"circuit '{self.name}': weights '{name}' must be {expected} for inputs "
-                    f"{tuple(inputs.shape)}, got {tuple(named[name].shape)}"
+                    f"circuit '{self.name}': weights '{name}' must be {(*agents, *own)} for inputs "
+                    f"{tuple(shape)}, got {tuple(named[name].shape)}"
                 )
         return {name: named[name] for name in self.shapes}

@@ -41,11 +41,11 @@ class Sums(NamedTuple):
 
     Attributes:
         weights: ``(P, A)`` float64, gradient of the data rotations' scalings.
-        outer: ``(2, A, D, D)`` complex128; see :func:`qmarl.circuits.dense_build.free_gradient`.
+        outer: Of each chunk; see :func:`qmarl.circuits.dense_build.free_gradient`.
     """
 
     weights: Array
-    outer: Array
+    outer: list[Array]
 
 
 def is_single(plan: DensePlan) -> bool:
@@ -66,11 +66,13 @@ class SingleBound:
     def __init__(self, plan: DensePlan, weights: Array, dtype: np.dtype) -> None:
         self.plan, self.dtype, self.agents = plan, dtype, len(weights)
         self._built, self._slot = build(plan, weights, dtype), bind_slot(plan.first, weights, dtype)
+        self._trains_data = plan.first.trained is not None
         matrix = after(self._built.runs[1], self._built.start)
         assert matrix is not None  # it makes a state of the real product state
         self._matrix = matrix.astype(PRECISIONS[dtype], copy=False)
         self._rows = np.ascontiguousarray(self._matrix.swapaxes(-1, -2)).view(dtype)
-        self._diagonal = plan.constants[dtype].planes
+        constants = plan.constants[dtype]
+        self._diagonal, self._slopes = constants.planes[:-1], constants.slopes[:-1]
 
     def forward(self, features: Array) -> tuple[Array, Trace]:
         """Outputs ``(A, B, outputs)`` for features ``(F, A, B)``, and the trace."""
@@ -91,23 +93,25 @@ class SingleBound:
         return TrigonometricForm(self._slot, whole, readout, self.dtype)
 
     def sums(self) -> Sums:
-        """Zeros for :meth:`backward` to add to."""
-        size = 2**self.plan.qubits
-        weights = np.zeros((self.plan.n_weights, self.agents))
-        return Sums(weights, np.zeros((2, self.agents, size, size), complex))
+        """Nothing yet, for :meth:`backward` to add to."""
+        return Sums(np.zeros((self.plan.n_weights, self.agents)), [])
 
     def backward(self, trace: Trace, gradient: Array, sums: Sums, inputs: Array | None) -> None:
         """Adds one chunk's gradient to ``sums`` and to that of its inputs ``(F, A, B)``."""
-        real = trace.real
-        pulled = gradient @ self._diagonal
-        pulled *= trace.psi  # the conjugate of mu, as pairs
-        outer = (real.transpose(1, 0, 2) @ pulled).view(self._matrix.dtype)
-        sums.outer[1] += outer.conj().swapaxes(1, 2)
-        if self.plan.first.trained is not None or inputs is not None:
-            half = (self._rows @ pulled.swapaxes(1, 2)).transpose(1, 0, 2)
+        real, size = trace.real, len(trace.real)
+        mu = gradient @ self._slopes
+        mu *= trace.psi
+        outer = np.zeros((2, self.agents, size, size), self._matrix.dtype)
+        np.matmul(real.transpose(1, 0, 2), mu, out=outer[1].view(self.dtype))
+        sums.outer.append(outer)
+        if self._trains_data or inputs is not None:
+            imaginary = mu[..., 1::2]
+            np.negative(imaginary, out=imaginary)
+            half = (self._rows @ mu.swapaxes(1, 2)).transpose(1, 0, 2)
             angles = real_angle_gradient(real, np.ascontiguousarray(half), self.plan.qubits)
             add_slot_gradient(self._slot, angles, trace.features, sums.weights, inputs)
 
     def finish(self, sums: Sums) -> Array:
         """Gradient ``(A, P)`` float64 of the flat weights."""
-        return free_gradient(self.plan, self._built, sums.outer, self.dtype) + sums.weights.T
+        free = free_gradient(self.plan, self._built, sums.outer, self.dtype)
+        return free + sums.weights.T if self._trains_data else free

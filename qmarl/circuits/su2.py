@@ -13,6 +13,7 @@ sines with constants that are known when the circuit is lowered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 LONGEST = 4
 """Rotations with weights in one chain: the constants of a chain grow as ``2**c``."""
 
-_FRAME = (-1j * PAULI).reshape(3, 4).view(float)  # g to the matrix -i (g . sigma)
+FRAME = (-1j * PAULI).reshape(3, 4).view(float)
+"""``(3, 8)``: takes a vector ``g`` to the matrix ``-i (g . sigma)``, as pairs of reals."""
 
 
 def _sphere() -> Array:
@@ -42,19 +44,18 @@ SPHERE = _sphere()
 class Chains(NamedTuple):
     """``K`` products of rotations, each with up to ``c`` whose angle is ``factor * weight``.
 
-    Shorter chains are padded with zero factors.
+    Products of cosines and sines of the half angles are sums of cosines and sines of the ``S =
+    2**(c - 1)`` half angles ``a_1 +- a_2 ... +- a_c``. Shorter chains are padded with zero factors.
 
     Attributes:
-        weight: ``(c, K)`` index of the weight.
-        half: ``(c, K, 1)`` half the factor.
-        table: ``(K, 2**c, (1 + c) * 8)`` takes the products of half-angle cosines and sines to the
-            matrix and to its derivative by each weight, as pairs of real and imaginary parts;
-            ``(1, ...)`` where all chains have the same.
+        sums: ``(S * K, P)`` takes weights to those half angles.
+        table: ``(K, 2 S, (1 + c) * 8)`` takes their cosines, then sines, to the matrix and to its
+            derivative by each weight, as pairs of real and imaginary parts; ``(1, ...)`` where all
+            chains have the same.
         scatter: ``(K * c, P)`` sums derivatives by weight.
     """
 
-    weight: Array
-    half: Array
+    sums: Array
     table: Array
     scatter: Array
 
@@ -75,17 +76,35 @@ def make_chains(chains: Sequence[Sequence[Rotation]], n_weights: int) -> Chains:
     """Writes chains of rotations that depend on weights alone as arrays."""
     active = [[gate.angle for gate in chain if gate.angle.weight >= 0] for chain in chains]
     count = max([1, *map(len, active)])
-    weight, half = np.zeros((len(chains), count), int), np.zeros((len(chains), count, 1))
-    scatter = np.zeros((len(chains), count, n_weights))
+    half, scatter = (np.zeros((len(chains), count, n_weights)) for _ in range(2))
     for k, angles in enumerate(active):
         for j, angle in enumerate(angles):
-            weight[k, j], half[k, j] = angle.weight, angle.factor / 2
-            scatter[k, j, angle.weight] = 1.0
-    tables = [_table(chain, count) for chain in chains]
+            half[k, j, angle.weight], scatter[k, j, angle.weight] = angle.factor / 2, 1.0
+    signs, turned = _angle_sums(count)
+    tables = [turned @ _table(chain, count) for chain in chains]
     table = np.array(tables).reshape(len(chains), 2**count, 8 * (1 + count))
     if len(table) and (table == table[0]).all():
         table = table[:1]
-    return Chains(weight.T.copy(), half.swapaxes(0, 1), table, scatter.reshape(-1, n_weights))
+    sums = np.einsum("sj,kjp->skp", signs, half)
+    return Chains(
+        sums.reshape(-1, n_weights) if chains else np.zeros((0, n_weights)),
+        table,
+        scatter.reshape(-1, n_weights) if chains else np.zeros((0, n_weights)),
+    )
+
+
+def _angle_sums(count: int) -> tuple[Array, Array]:
+    """Signs ``(S, c)`` of ``a_1 +- ... +- a_c``, and how products are made of them.
+
+    The second takes the cosines and sines of the sums to products of cosines and sines of each
+    angle, transposed: ``(2 S, 2**c)``. With ``m`` sines, a product is ``2^(1-c) sum_s prod_sines
+    (sign / i)`` times the ``cos`` of the sum where ``m`` is even, else ``i sin``.
+    """
+    bits = np.array(list(product((0, 1), repeat=count)))
+    signs = 1.0 - 2.0 * bits[: 2 ** (count - 1)]
+    factors = np.where(bits[:, None] == 1, -1j * signs, 1.0).prod(-1).T / len(signs)
+    odd = bits.sum(-1) % 2 == 1
+    return signs, np.concatenate([np.where(odd, 0, factors.real), np.where(odd, -factors.imag, 0)])
 
 
 def _table(chain: Sequence[Rotation], count: int) -> Array:
@@ -112,25 +131,23 @@ def _table(chain: Sequence[Rotation], count: int) -> Array:
 
 def bind_chains(chains: Chains, weights: Array) -> BoundChains:
     """Multiplies every chain out under flat ``weights`` ``(A, P)``, in complex128."""
-    (count, size), agents = chains.weight.shape, len(weights)
-    angles = weights.astype(float).T.take(chains.weight, 0) if weights.shape[1] else 0.0
-    half = angles * chains.half
-    pairs = np.empty((count, 2, size, agents))
-    np.cos(half, out=pairs[:, 0])
-    np.sin(half, out=pairs[:, 1])
-    terms = pairs[0]
-    for pair in pairs[1:]:
-        terms = (terms[:, None] * pair).reshape(-1, size, agents)
+    agents, (_, terms, columns) = len(weights), chains.table.shape
+    count = columns // 8 - 1
+    size = len(chains.scatter) // count
+    half = chains.sums @ weights.T
+    waves = np.empty((2, *half.shape))
+    np.cos(half, out=waves[0])
+    np.sin(half, out=waves[1])
     if len(chains.table) == 1:
-        parts = terms.reshape(len(terms), -1).T @ chains.table[0]
+        parts = waves.reshape(terms, -1).T @ chains.table[0]
     else:
-        parts = terms.transpose(1, 2, 0) @ chains.table
+        parts = waves.reshape(terms, size, agents).transpose(1, 2, 0) @ chains.table
     parts = parts.reshape(size, agents, 1 + count, 8)
     products = parts.view(complex)[:, :, 0].reshape(size, agents, 2, 2)
     return BoundChains(products, parts[:, :, 1:])
 
 
-def pull_chains(chains: Chains, bound: BoundChains, bloch: Array) -> Array:
+def pull_chains(chains: Chains, bound: BoundChains, frame: Array) -> Array:
     """Gradient of the weights in all chains.
 
     With ``dU_j U^dag = -i/2 (a_j . sigma)`` the derivative ``a_j . g`` is the real product of
@@ -139,15 +156,16 @@ def pull_chains(chains: Chains, bound: BoundChains, bloch: Array) -> Array:
     Args:
         chains: The rotations.
         bound: The same under their weights.
-        bloch: ``(K, A, 3)`` gradient vector after each chain, summed over the batch.
+        frame: ``(K, A, 8)`` gradient vector after each chain, summed over the batch, times
+            :data:`FRAME`.
 
     Returns:
         ``(A, P)`` float64.
     """
-    frame = (bloch @ _FRAME).view(complex).reshape(bound.products.shape)
-    turned = (frame @ bound.products).view(float).reshape(*bloch.shape[:2], 8, 1)
+    matrices = frame.view(np.result_type(frame, 1j)).reshape(bound.products.shape)
+    turned = (matrices @ bound.products).view(float).reshape(*frame.shape[:2], 8, 1)
     slopes = (bound.slopes @ turned)[..., 0]
-    return np.asarray(slopes.swapaxes(0, 1).reshape(bloch.shape[1], -1) @ chains.scatter)
+    return np.asarray(slopes.swapaxes(0, 1).reshape(frame.shape[1], -1) @ chains.scatter)
 
 
 def bloch_rotation(unitary: Array) -> Array:

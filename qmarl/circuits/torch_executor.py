@@ -80,17 +80,11 @@ class TorchExecutor:
 
     def _products(self, chains: Chains, weights: torch.Tensor) -> torch.Tensor:
         """Products ``(K, A, 2, 2)`` of all chains, complex128."""
-        count, size = chains.weight.shape
-        index = self._constant(chains.weight, torch.int64)
-        angles = weights.T[index] if weights.shape[1] else weights.new_zeros(1, 1, len(weights))
-        half = angles * self._constant(chains.half, torch.float64)
-        pairs = torch.stack([half.cos(), half.sin()], 1)
-        terms = pairs[0]
-        for j in range(1, count):
-            terms = (terms[:, None] * pairs[j]).reshape(-1, size, len(weights))
+        half = self._constant(chains.sums, torch.float64) @ weights.T
+        terms = torch.cat([half.cos(), half.sin()]).reshape(chains.table.shape[1], -1, len(weights))
         table = self._constant(chains.table, torch.float64)[..., :8]
         parts = terms.permute(1, 2, 0) @ table
-        return torch.view_as_complex(parts.reshape(size, len(weights), 2, 2, 2))
+        return torch.view_as_complex(parts.reshape(*parts.shape[:2], 2, 2, 2))
 
     def _columns(
         self, products: torch.Tensor, features: torch.Tensor, weights: torch.Tensor

@@ -77,12 +77,12 @@ def run_program(
         ConfigurationError: Dtypes or devices do not fit.
         RunError: Inputs or weights are not finite.
     """
-    ordered = [weights[name] for name in program.weight_names]
-    for name, weight in zip(program.weight_names, ordered, strict=True):
-        if weight.device != inputs.device:
+    ordered, device = [weights[name] for name in program.weight_names], inputs.device
+    for name, weight in weights.items():
+        if weight.device != device:
             raise ConfigurationError(
                 f"circuit '{program.name}': weights '{name}' lie on {weight.device}, its inputs "
-                f"on {inputs.device}: they must lie on the same device"
+                f"on {device}: they must lie on the same device"
             )
     if executor == "auto":
         executor = "numpy" if inputs.is_cpu else "torch"
