@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 import numpy as np
 from pydantic import Field, JsonValue, model_validator
 
+from agents.branches import PolicySplitConfig
 from qmarl.circuits.builtin import CircuitConfig
 from qmarl.circuits.plugins import DeviceSettings, options_problem
 from qmarl.circuits.shots import Gradient, Sampling, SPSAConfig
@@ -30,8 +31,9 @@ Act = Callable[[Array], Array]
 class ActorConfig(Section):
     """Which actor the agents of a group have."""
 
-    kind: Literal["vqc", "mlp"] = "vqc"
-    """``vqc``: a variational quantum circuit; ``mlp``: its classical twin."""
+    kind: Literal["vqc", "mlp", "split"] = "vqc"
+    """``vqc``: a variational quantum circuit; ``mlp``: its classical twin; ``split``: a network cut
+    between drone and server."""
     backend: str = Field("program", pattern=r"^(program|pennylane:\S+)$")
     """What runs the circuit: our fused ``program`` or ``pennylane:<device>``."""
     device_options: dict[str, JsonValue] = Field(default={})
@@ -45,6 +47,8 @@ class ActorConfig(Section):
     1.5, and 0.15 where actions are continuous, so that the first means are near 0."""
     hidden: tuple[int, ...] | None = Field(None, strict=False)
     """Hidden widths of an ``mlp``; by default those of the twin of equal parameter count."""
+    split: PolicySplitConfig = PolicySplitConfig()
+    """Where a ``split`` actor is cut, and what its parts are."""
     log_std: float = Field(-0.5, ge=-5, le=2)
     """First logarithm of the standard deviation of continuous actions; it is learned from there."""
     precision: Precision = "float32"
@@ -81,8 +85,8 @@ class ActorConfig(Section):
     def _estimates_fit(self) -> Self:
         if self.shots is None and self.gradient in (None, "adjoint"):
             return self
-        if self.kind == "mlp":
-            raise ValueError("shots and gradient are for 'kind: vqc', not for 'mlp'")
+        if self.kind != "vqc":
+            raise ValueError(f"shots and gradient are for 'kind: vqc', not for '{self.kind}'")
         if self.backend != "program" and self.gradient == "spsa":
             raise ValueError(
                 f"gradient: 'spsa' is for 'backend: program', not for '{self.backend}'; use "

@@ -1,4 +1,4 @@
-"""Branches of a split critic: each agent's own part, a perceptron or a quantum circuit."""
+"""Parts of split networks: a perceptron or a quantum circuit, at an agent or at the server."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.networks import mlp_forward_torch, mlp_initial, mlp_layout
+from agents.networks import mlp_forward, mlp_forward_torch, mlp_initial, mlp_layout
 from qmarl.circuits.builtin import CircuitConfig, circuit_layout, initial_weights
 from qmarl.config import Section
 from qmarl.errors import ConfigurationError
-from qmarl.types import Layout, Params
+from qmarl.types import Array, Layout, Params
 
 if TYPE_CHECKING:
     import torch
 
+    from agents.actor import Act
     from qmarl.circuits.program import Program
 
 
@@ -50,6 +51,20 @@ class SplitConfig(Section):
         return self
 
 
+class PolicySplitConfig(SplitConfig):
+    """Where a split policy is cut, and what crosses the cut."""
+
+    last_layer: Literal["server", "agent"] = "server"
+    """Where the last layer is: with ``server`` logits or means come down, with ``agent`` (U-shaped)
+    the server's features do, and it never sees what a drone is about to do."""
+    body: Literal["mlp", "vqc"] = "mlp"
+    """What the server makes of the activations with: a perceptron, or a quantum circuit."""
+    body_hidden: tuple[int, ...] = Field((32,), strict=False, min_length=1)
+    """Widths of an ``mlp`` body."""
+    body_circuit: CircuitConfig = CircuitConfig()
+    """Circuit of a ``vqc`` body, whose inputs are the activations."""
+
+
 @dataclass(frozen=True)
 class MLPBranch:
     """A perceptron whose outputs pass through tanh.
@@ -73,6 +88,14 @@ class MLPBranch:
     def initial(self, rng: np.random.Generator) -> Params:
         """Glorot weights."""
         return mlp_initial(self.sizes, rng, last_gain=1.0)
+
+    def bind(self, params: Params, precision: str) -> Act:  # noqa: ARG002 - they are cast already
+        """Fixes the parameters ``(A, ...)``, for acting with NumPy alone."""
+
+        def act(observed: Array) -> Array:
+            return np.asarray(np.tanh(mlp_forward(params, observed)))
+
+        return act
 
     def encode(self, params: Mapping[str, torch.Tensor], observed: torch.Tensor) -> torch.Tensor:
         """Activations ``(A, B, k)`` of observations ``(A, B, D)``, one model for each agent."""
@@ -107,6 +130,10 @@ class CircuitBranch:
         """The circuit's own initial angles and scales."""
         return initial_weights(self.config, self.n_inputs, rng)
 
+    def bind(self, params: Params, precision: str) -> Act:
+        """Fixes the parameters ``(A, ...)``, for acting with NumPy alone."""
+        return self.program.bind(params, np.dtype(precision))
+
     def encode(self, params: Mapping[str, torch.Tensor], observed: torch.Tensor) -> torch.Tensor:
         """Activations ``(A, B, k)`` of observations ``(A, B, D)``, one circuit for each agent."""
         from qmarl.circuits.torch_function import run_program
@@ -117,19 +144,39 @@ class CircuitBranch:
 Branch = MLPBranch | CircuitBranch
 
 
-def make_branch(config: SplitConfig, n_observations: int) -> Branch:
+def make_branch(config: SplitConfig, n_observations: int, place: str = "critic.split") -> Branch:
     """Builds the branch that ``config`` describes.
+
+    Args:
+        config: The cut.
+        n_observations: Numbers that the widest agent sees.
+        place: Where the cut stands in a configuration, for errors.
 
     Raises:
         ConfigurationError: The observation does not fit on the circuit's qubits.
     """
     if config.branch == "mlp":
         return MLPBranch((n_observations, *config.hidden, config.features))
+    return _circuit_branch(config.circuit, n_observations, f"{place}.circuit")
+
+
+def make_body(config: PolicySplitConfig, activations: int) -> Branch:
+    """Builds the server's part of a split policy, from ``activations`` numbers.
+
+    Raises:
+        ConfigurationError: The activations do not fit on the circuit's qubits.
+    """
+    if config.body == "mlp":
+        return MLPBranch((activations, *config.body_hidden))
+    return _circuit_branch(config.body_circuit, activations, "actor.split.body_circuit")
+
+
+def _circuit_branch(circuit: CircuitConfig, n_inputs: int, place: str) -> CircuitBranch:
     try:
-        program = _program(config.circuit.model_dump_json(), n_observations)
+        program = _program(circuit.model_dump_json(), n_inputs)
     except ConfigurationError as error:
-        raise ConfigurationError(f"critic.split.{error}") from error
-    return CircuitBranch(config.circuit, n_observations, program)
+        raise ConfigurationError(f"{place}: {str(error).removeprefix('circuit: ')}") from error
+    return CircuitBranch(circuit, n_inputs, program)
 
 
 @lru_cache(maxsize=16)  # compiling takes a second or more; a process needs each circuit once

@@ -24,10 +24,14 @@ MALICIOUS = "clients: [client_0, client_1, client_2]"
 TURNED = f"federation.attack={{kind: inner_product, scale: 3, {MALICIOUS}}}"
 TRIMMED = "federation.strategy={kind: fedtrimmedavg, beta: 0.3}"
 MULTIKRUM = "federation.strategy={kind: multikrum, num_malicious_clients: 3}"
+PRIVATE = "federation.privacy={noise_multiplier: %d, clipping_norm: 0.5}"
 VARIANTS = {
     "fedavg": [],
     "uneven": ["data.split={kind: dirichlet, alpha: 0.5}"],
     "36 parameters": ["classifier.layers=3"],
+    "private, noise 1": [PRIVATE % 1],
+    "private, noise 1, secure sums": [PRIVATE % 1, "federation.secagg={}"],
+    "private, noise 4": [PRIVATE % 4],
     "turned, fedavg": [TURNED],
     "turned, fedmedian": [TURNED, "federation.strategy=fedmedian"],
     "turned, fedtrimmedavg": [TURNED, TRIMMED],
@@ -56,6 +60,7 @@ def run(variant: str, seeds: list[int]) -> dict[str, Any]:
         "accuracy": [round(score, 4) for score in found.final.tolist()],
         "triggered": None if triggered is None else [round(s, 4) for s in triggered.tolist()],
         "bytes_up_per_round": found.reports[0][0].bytes_up,
+        "epsilon": None if found.spent is None else round(found.spent.epsilon, 2),
         "cpu_s": round(time.process_time() - processor, 1),
     }
 
@@ -78,13 +83,13 @@ def table() -> str:
 
     from trainers.statistics import bootstrap
 
-    lines = ["variant                    accuracy [95 % over seeds]  worst  with the trigger"]
+    lines = ["variant                         accuracy [95 % over seeds]  worst  with the trigger"]
     for row in load():
         sure = bootstrap(np.array(row["accuracy"]))
         spread = f"{sure['mean']:.3f} [{sure['low']:.3f}, {sure['high']:.3f}]"
         triggered = f"{np.mean(row['triggered']):.3f}" if row["triggered"] else ""
         worst = min(row["accuracy"])
-        lines.append(f"{row['variant']:<25}  {spread:<26}  {worst:.3f}  {triggered}".rstrip())
+        lines.append(f"{row['variant']:<30}  {spread:<26}  {worst:.3f}  {triggered}".rstrip())
     return "\n".join(lines)
 
 

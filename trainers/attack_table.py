@@ -14,7 +14,6 @@ from qmarl.errors import ConfigurationError
 from qmarl.federated.aggregators import FedAvg
 from qmarl.federated.attacks import ATTACKS
 from qmarl.federated.config import FederationConfig
-from qmarl.federated.share import select
 from qmarl.federated.strategies import (
     AggregatorConfig,
     Bulyan,
@@ -146,7 +145,7 @@ def update_table(
     if group is not None and group not in groups:
         raise ConfigurationError(f"--group: {unknown('group', group, list(groups))}")
     found = groups[group or next(iter(groups))]
-    layout = select(found.learner.layout, federation.share)
+    layout = federation.shared(found.learner.layout)
     count = _count(malicious, federation, len(found.clients))
     bad = tuple(sorted(found.clients)[:count])
     usual = usual_strategies(len(found.clients), count)
@@ -241,7 +240,7 @@ def _cell(
     except ValidationError as error:
         return Cell(*names, refused=error.errors()[0]["msg"])
     if config.informed:
-        return Cell(*names, refused="clients have no Fisher information here")
+        return Cell(*names, refused="drawn updates have no moments to take Fisher information from")
     least = config.aggregator().least()
     if clients < least:
         return Cell(*names, refused=f"it needs {least} clients")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from envs.registry import make
 from qmarl.config import unknown
 from qmarl.errors import ConfigurationError
 from qmarl.federated.aggregators import FedAvg, FedProx
 from qmarl.federated.config import FederationConfig
-from qmarl.federated.share import select
 from qmarl.federated.transport import InMemoryChannel
 from qmarl.types import Params
 from trainers.algorithms.proximal import Proximal
+from trainers.algorithms.update import found
+from trainers.arrivals import Arrivals, AsTheyCome, Replayed, Together
 from trainers.config import ExperimentConfig
 from trainers.distributed import Executor
 from trainers.federation import Federation
 from trainers.groups import Group, actor_params, make_groups
+from trainers.origin import Origin
+from trainers.participation_log import read_script
+from trainers.pseudonyms import Mix
 from trainers.rollout import Seat
 from trainers.rounds import AgentRounds, FleetRounds, Rounds
+from trainers.secure_links import Links, make_links
 from trainers.state import TrainingState, initial_state
 
 
@@ -33,6 +39,7 @@ class Parts:
         start: Parameters and moments before round 0.
         federations: The federated layer of each group, empty with ``sharing: none``.
         rollout_steps: Length of a rollout.
+        links: What protects the messages of the federations; none where they travel in clear.
     """
 
     config: ExperimentConfig
@@ -40,6 +47,7 @@ class Parts:
     start: TrainingState
     federations: dict[str, Federation]
     rollout_steps: int
+    links: Links | None = None
 
     @property
     def seats(self) -> dict[str, Seat]:
@@ -65,8 +73,12 @@ class Parts:
         ]
 
 
-def build(config: ExperimentConfig) -> Parts:
+def build(config: ExperimentConfig, origin: Origin | None = None) -> Parts:
     """Builds world, actors, critics and federation once, so that what does not fit shows now.
+
+    Args:
+        config: The experiment.
+        origin: Parameters to begin with, rather than random ones.
 
     Raises:
         ConfigurationError: Parts of the configuration do not fit together.
@@ -84,18 +96,24 @@ def build(config: ExperimentConfig) -> Parts:
         config.noise,
     )
     groups = {name: _held(group, config.federation) for name, group in groups.items()}
+    if config.device != "cpu":
+        groups = {name: _moved(group, config) for name, group in groups.items()}
     fleets = config.federation.fleets
     if fleets is not None:
         groups = {name: group.per_fleet(fleets) for name, group in groups.items()}
     start = initial_state(groups, config.seed)
-    federations = _federations(config, groups, start)
+    if origin is not None:
+        start = origin.begin(start)
+    _check_named(config, groups)
+    links = _links(config, groups)
+    federations = _federations(config, groups, start, links)
     steps = config.env.rollout_steps or spec.max_steps
     if steps < spec.max_steps:
         raise ConfigurationError(
             f"env.rollout_steps: {steps} is below the {spec.max_steps} steps of an episode of "
             f"'{spec.name}'; worlds start anew every round, so its end would never be seen"
         )
-    return Parts(config, groups, start, federations, steps)
+    return Parts(config, groups, start, federations, steps, links)
 
 
 def _held(group: Group, federation: FederationConfig) -> Group:
@@ -103,8 +121,15 @@ def _held(group: Group, federation: FederationConfig) -> Group:
     strategy = federation.strategy
     if federation.sharing != "federated" or not isinstance(strategy, FedProx):
         return group
-    proximal = Proximal(strategy.proximal_mu, federation.share)
+    proximal = Proximal(strategy.proximal_mu, tuple(federation.shared(group.learner.layout)))
     return replace(group, learner=replace(group.learner, proximal=proximal))
+
+
+def _moved(group: Group, config: ExperimentConfig) -> Group:
+    """A group that learns on another device, which has to be here if it learns here."""
+    if config.executor.kind == "inline":
+        found(config.device)
+    return replace(group, learner=replace(group.learner, device=config.device))
 
 
 def one_model(config: ExperimentConfig) -> bool:
@@ -112,16 +137,34 @@ def one_model(config: ExperimentConfig) -> bool:
     return config.federation.sharing == "shared" or config.federation.client == "fleet"
 
 
+def _links(config: ExperimentConfig, groups: Mapping[str, Group]) -> Links | None:
+    if config.transport.plain:
+        return None
+    clients = sorted({name for group in groups.values() for name in group.clients})
+    return make_links(config.transport, clients, config.seed)
+
+
+def _mix(config: ExperimentConfig, group: Group) -> Mix | None:
+    if not config.transport.hide_clients:
+        return None
+    return Mix(group.clients, group.name, config.seed)
+
+
 def _federations(
-    config: ExperimentConfig, groups: Mapping[str, Group], start: TrainingState
+    config: ExperimentConfig,
+    groups: Mapping[str, Group],
+    start: TrainingState,
+    links: Links | None,
 ) -> dict[str, Federation]:
     if config.federation.sharing == "none":
         return {}
-    federation, channel = config.federation, InMemoryChannel()
+    federation, channel = config.federation, links.channel if links else InMemoryChannel()
     if federation.sharing == "shared":  # one client: its update is taken as it is
         federation = federation.model_copy(update={"strategy": FedAvg()})
     federations = {}
-    _check_named(config, groups)
+    privacy = federation.privacy
+    source = privacy.source(config.seed) if privacy is not None else None
+    models = len(groups) if federation.client == "fleet" else 1
     for name, group in groups.items():
         _refuse_central(config, group)
         federations[name] = Federation(
@@ -132,6 +175,10 @@ def _federations(
             federation,
             channel,
             config.seed,
+            source,
+            models,
+            lossy=links is not None,
+            mix=_mix(config, group),
         )
     return federations
 
@@ -140,6 +187,7 @@ def _check_named(config: ExperimentConfig, groups: Mapping[str, Group]) -> None:
     """Refuses settings about someone who is no client of any group."""
     clients = [name for group in groups.values() for name in group.clients]
     named = {f"federation.{where}": names for where, names in config.federation.named.items()}
+    named["transport.overrides"] = tuple(config.transport.overrides)
     if config.poisoning is not None:
         named["poisoning.clients"] = config.poisoning.clients
     for where, names in named.items():
@@ -149,7 +197,7 @@ def _check_named(config: ExperimentConfig, groups: Mapping[str, Group]) -> None:
 
 
 def _refuse_central(config: ExperimentConfig, group: Group) -> None:
-    shared = select(group.learner.layout, config.federation.share)
+    shared = config.federation.shared(group.learner.layout)
     if group.critics != group.stacks and any(name.startswith("critic.") for name in shared):
         raise ConfigurationError(
             f"federation.share: {list(config.federation.share)} would share the critic, but a "
@@ -160,12 +208,39 @@ def _refuse_central(config: ExperimentConfig, group: Group) -> None:
 def make_rounds(parts: Parts, executor: Executor) -> Rounds:
     """Builds what plays the rounds: agents in one set of worlds, or a fleet at each site."""
     config, groups = parts.config, parts.groups
-    common = (config.env, groups, executor, config.seed, parts.rollout_steps)
+    seed, steps = config.seed, parts.rollout_steps
     if config.federation.fleets is not None:
         return FleetRounds(
-            *common,
+            config.env,
+            groups,
+            make_arrivals(config.federation, executor, config.rounds),
+            seed,
+            steps,
             config.federation.fleets,
-            timeout_s=config.federation.round_timeout_s,
+            config.rounds,
             poisoning=config.poisoning,
         )
-    return AgentRounds(*common, poisoning=config.poisoning)
+    return AgentRounds(config.env, groups, executor, seed, steps, poisoning=config.poisoning)
+
+
+def make_arrivals(federation: FederationConfig, executor: Executor, rounds: int) -> Arrivals:
+    """Chooses when the fleets' results come.
+
+    Args:
+        federation: The section.
+        executor: Where the work is done.
+        rounds: Rounds of the whole training.
+
+    Raises:
+        ConfigurationError: ``replay`` names no record, or one that is too short.
+    """
+    if federation.replay is not None:
+        return Replayed(executor, read_script(Path(federation.replay), rounds))
+    if not federation.asynchronous:
+        return Together(executor, federation.round_timeout_s)
+    return AsTheyCome(
+        executor,
+        federation.round_arrivals,
+        federation.round_timeout_s,
+        federation.late.max_staleness,
+    )

@@ -13,9 +13,16 @@ import typer
 
 from qmarl.errors import QmarlError
 from trainers.cli_circuits import circuits_app
+from trainers.cli_cluster import cluster_app
 from trainers.cli_config import config_app
 from trainers.cli_envs import envs_app
 from trainers.cli_federated import federated_app
+from trainers.cli_keys import keys_app
+from trainers.cli_links import links_app
+from trainers.cli_live import serve, watch
+from trainers.cli_replay import gap_text, replay
+from trainers.cli_sim import sim_app
+from trainers.cli_sweep import sweep
 from trainers.cli_words import ConfigFile, Json, Overrides, Run
 from trainers.interrupt import RunInterruptedError
 from trainers.plain import finite
@@ -32,8 +39,12 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(circuits_app, name="circuits")
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(envs_app, name="envs")
 app.add_typer(federated_app, name="federated")
+app.add_typer(keys_app, name="keys")
+app.add_typer(links_app, name="links")
+app.add_typer(sim_app, name="sim")
 
 
 def main() -> None:
@@ -78,7 +89,15 @@ def options(
 @app.command(
     epilog="Example: [bold]qmarl train configs/quickstart.yaml seed=1 actor.kind=mlp[/]",
 )
-def train(config: ConfigFile, overrides: Overrides = None, as_json: Json = False) -> None:
+def train(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    origin: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin with a run's best parameters."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Trains a team and writes a run directory with checkpoints and a report."""
     from trainers.config import load_experiment
 
@@ -86,7 +105,14 @@ def train(config: ConfigFile, overrides: Overrides = None, as_json: Json = False
     from trainers import runs
 
     source = config.read_text(encoding="utf-8-sig")
-    _run(lambda console: runs.train(experiment, source=source, console=console), as_json)
+
+    def work(console: Progress) -> Path:
+        return runs.train(experiment, source=source, console=console, origin=origin)
+
+    _run(work, as_json)
+
+
+app.command(epilog="Example: [bold]qmarl sweep configs/quickstart.yaml seed=[0,1,2][/]")(sweep)
 
 
 @app.command(epilog="Example: [bold]qmarl resume runs/quickstart/latest[/]")
@@ -107,6 +133,9 @@ def evaluate(
         bool, typer.Option("--stochastic", help="Draw actions instead of taking the likeliest.")
     ] = False,
     gif: Annotated[bool, typer.Option("--gif", help="Also draw a flight as a GIF.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--record", help="Also keep all flights in a file.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Plays a trained team with frozen parameters and gives scores with 95 % intervals."""
@@ -119,10 +148,16 @@ def evaluate(
         greedy=not stochastic,
         overrides=overrides or [],
         gif=gif,
+        keep_flights=keep,
     )
     for skipped in scores.get("skipped", ()):
         typer.echo(f"note: passed over a damaged checkpoint: {skipped}", err=True)
     typer.echo(json.dumps(finite(scores)) if as_json else scores_text(scores))
+
+
+app.command(epilog="Example: [bold]qmarl watch runs/quickstart/latest[/]")(watch)
+app.command(epilog="Example: [bold]qmarl serve runs[/]")(serve)
+app.command(epilog="Example: [bold]qmarl replay runs/quickstart/latest --episode 3[/]")(replay)
 
 
 @app.command(epilog="Example: [bold]qmarl report runs/quantum/latest runs/classical/latest[/]")
@@ -164,6 +199,8 @@ def scores_text(scores: dict[str, Any]) -> str:
         if isinstance(score, dict) and {"mean", "low", "high"} <= score.keys():
             interval = f"(95 % interval {score['low']:.3f} to {score['high']:.3f})"
             lines.append(f"{name:<12}  {score['mean']:.3f}  {interval}")
+        elif name == "gap":
+            lines.append(f"gap\n{gap_text(score)}")
         elif not isinstance(score, dict | list):
             lines.append(f"{name:<12}  {score}")
     return "\n".join(lines)

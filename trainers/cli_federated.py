@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,6 +142,8 @@ def _plain(asked: ClassificationConfig, found: Classification) -> dict[str, obje
         "parameters": found.parameters,
         "accuracy": bootstrap(found.final),
         "triggered": None if found.triggered is None else bootstrap(found.triggered),
+        "privacy": None if found.spent is None else asdict(found.spent),
+        "ended": found.ended,
         "seeds": [
             {
                 "seed": seed,
@@ -165,13 +168,19 @@ def _summary(asked: ClassificationConfig, found: Classification) -> str:
     scores = {"accuracy": found.final, "with the trigger": found.triggered}
     lines = [
         f"{asked.name}: {found.parameters} parameters, {asked.clients} clients, "
-        f"{asked.rounds} rounds, {asked.federation.strategy.kind}"
+        f"{found.accuracy.shape[1]} rounds, {asked.federation.strategy.kind}"
     ]
     for name, values in scores.items():
         if values is not None:
             sure = bootstrap(values)
             interval = f"(95 % interval {sure['low']:.3f} to {sure['high']:.3f})"
             lines.append(f"{name:<16}  {sure['mean']:.3f}  {interval}")
+    if found.spent is not None:
+        lines.append(f"privacy of each run: {found.spent.statement}")
+    if found.ended:
+        lines.append(
+            f"ended after {found.accuracy.shape[1]} of {asked.rounds} rounds: {found.ended}"
+        )
     return "\n".join(lines)
 
 

@@ -5,44 +5,78 @@ A unit of work is a pure function of its arguments, so a lost one is simply run 
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, final
 
 from pydantic import Field, model_validator
 
 from qmarl.config import Section
-from qmarl.errors import QmarlError, RunError, UnreachableError
 
 Result = TypeVar("Result")
-PREFLIGHT_S = 3.0
-RETRIES = 20
 
 
 class ExecutorConfig(Section):
-    """Where rollouts and learning run."""
+    """Where rollouts, learning and evaluations run."""
 
     shorthand: ClassVar[str] = "kind"
 
     kind: Literal["inline", "ray"] = "inline"
     """``inline``: in this process; ``ray``: on worker processes of a Ray cluster."""
-    workers: int = Field(2, ge=1)
-    """Worker processes (ray)."""
+    workers: int | Literal["auto"] = Field(2, union_mode="left_to_right")
+    """Worker processes (ray). A cluster with less room works with as many as fit, and starts the
+    rest when nodes come; ``auto``: as many as fit, while nodes come and go."""
     address: str | None = None
     """Cluster to join (ray); by default ``RAY_ADDRESS``, else a cluster of this machine alone."""
+    num_cpus: float = Field(1.0, ge=0)
+    """Processor cores that Ray sets aside for each worker."""
+    num_gpus: float = Field(0.0, ge=0)
+    """GPUs that Ray sets aside for each worker; a half lets two workers share one."""
     resources: dict[str, float] = Field(default_factory=dict)
     """Custom Ray resources that each worker needs, such as ``{airsim: 1}``."""
+    working_dir: str | None = None
+    """Directory, or wheel, whose code is sent to the workers of a cluster; by default every node
+    has qmarl installed."""
+    patience_s: float = Field(300.0, gt=0)
+    """Seconds without any worker after which a run ends; autoscaling clusters take minutes."""
 
     @model_validator(mode="after")
     def _belongs_to_ray(self) -> ExecutorConfig:
+        if self.workers != "auto" and self.workers < 1:
+            raise ValueError(f"workers: 1 or more, or 'auto', got {self.workers}")
+        if not self.num_cpus and not self.num_gpus and not self.resources:
+            raise ValueError("num_cpus: a worker that needs nothing would fit a cluster endlessly")
         # Compared with the defaults, so that a resolved configuration loads again.
-        plain = (self.workers, self.address, self.resources) == (2, None, {})
-        if self.kind == "inline" and not plain:
-            raise ValueError("workers, address and resources are for 'kind: ray', not for 'inline'")
+        plain = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in type(self).model_fields.items()
+            if name != "kind"
+        }
+        given = [name for name, default in plain.items() if getattr(self, name) != default]
+        if self.kind == "inline" and given:
+            raise ValueError(f"{', '.join(given)}: for 'kind: ray', not for 'inline'")
         return self
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """What each worker takes from a node, by Ray's names."""
+        every = {"CPU": self.num_cpus, "GPU": self.num_gpus, **self.resources}
+        return {name: amount for name, amount in every.items() if amount}
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One unit of work that was handed in; compared by identity.
+
+    Attributes:
+        function: What to call.
+        job: Its arguments.
+        losses: How many workers it has outlived.
+    """
+
+    function: Callable[..., Any]
+    job: tuple[Any, ...]
+    losses: int = 0
 
 
 class Executor(Protocol):
@@ -70,11 +104,44 @@ class Executor(Protocol):
         """
         ...
 
+    def begin(self, function: Callable[..., Any], job: tuple[Any, ...]) -> Ticket:
+        """Hands in a unit of work, to be done while others are waited for."""
+        ...
+
+    def finished(
+        self, tickets: Sequence[Ticket], enough: int, seconds: float | None
+    ) -> dict[Ticket, Any]:
+        """Waits for units of work that were handed in, and gives each result once.
+
+        Args:
+            tickets: What is waited for.
+            enough: How many results end the waiting.
+            seconds: How long to wait at most; ``None`` for no limit.
+
+        Returns:
+            What is there, perhaps more than ``enough``; in the order of ``tickets``.
+        """
+        ...
+
+    def give_up(self, tickets: Sequence[Ticket]) -> None:
+        """Forgets units of work, whether under way or not."""
+        ...
+
+    def overheads(self) -> dict[str, float]:
+        """Seconds of workers that went to anything but work, since this was last asked.
+
+        Returns:
+            ``communication``: from handing out a unit of work until its result is here, less the
+            work itself; ``waiting``: workers that had nothing to do while others were waited for.
+        """
+        ...
+
     def close(self) -> None:
         """Lets go of every process."""
         ...
 
 
+@final
 class InlineExecutor:
     """Runs each unit of work here, one after another."""
 
@@ -91,171 +158,50 @@ class InlineExecutor:
         """Takes all the time that it needs: a job that runs here cannot be left alone."""
         return [*self.map(function, jobs)]
 
+    def begin(self, function: Callable[..., Any], job: tuple[Any, ...]) -> Ticket:
+        """Notes the work; it is done when it is asked for."""
+        return Ticket(function, job)
+
+    def finished(
+        self,
+        tickets: Sequence[Ticket],
+        enough: int,
+        seconds: float | None,  # noqa: ARG002 - as in map_within
+    ) -> dict[Ticket, Any]:
+        """Does the first ``enough`` of them, whatever time that takes."""
+        return {ticket: ticket.function(*ticket.job) for ticket in tickets[:enough]}
+
+    def give_up(self, tickets: Sequence[Ticket]) -> None:
+        """Has nothing to stop: what was not asked for was never begun."""
+
+    def overheads(self) -> dict[str, float]:
+        """None: nothing travels, and nobody waits."""
+        return {"communication": 0.0, "waiting": 0.0}
+
     def close(self) -> None:
         """Has nothing to let go of."""
 
 
-class RayExecutor:
-    """Runs units of work on Ray actors; a job whose worker dies runs again on another.
+def greet(config: ExecutorConfig) -> None:
+    """Makes sure within seconds that the cluster is there, before any long preparation.
 
-    Args:
-        config: Address, number of workers and what each of them needs.
+    Raises:
+        UnreachableError: It does not answer, or refuses us.
+    """
+    if config.kind == "ray":
+        from trainers import distributed_connection
+
+        distributed_connection.greet(config)
+
+
+def make_executor(config: ExecutorConfig) -> Executor:
+    """Builds the executor that ``config`` describes.
 
     Raises:
         UnreachableError: The cluster does not answer, or refuses us.
     """
+    if config.kind == "inline":
+        return InlineExecutor()
+    from trainers.distributed_ray import RayExecutor
 
-    def __init__(self, config: ExecutorConfig) -> None:
-        self._ray, self._ours = _connect(config)
-        worker = self._ray.remote(_Worker).options(
-            num_cpus=1,
-            resources=config.resources,
-            max_restarts=-1,
-            max_task_retries=0,  # we retry ourselves, with a pause while a worker restarts
-            scheduling_strategy="SPREAD",
-        )
-        self._workers = [worker.remote() for _ in range(config.workers)]
-
-    def map(self, function: Callable[..., Result], jobs: Sequence[tuple[Any, ...]]) -> list[Result]:
-        """Deals the jobs to free workers until all have come back."""
-        results = self._dealt(function, jobs, None)
-        return [results[index] for index in range(len(jobs))]
-
-    def map_within(
-        self,
-        function: Callable[..., Result],
-        jobs: Sequence[tuple[Any, ...]],
-        seconds: float,
-    ) -> list[Result | None]:
-        """Deals the jobs until the time is up; workers that are late then are started anew."""
-        results = self._dealt(function, jobs, time.monotonic() + seconds)
-        return [results.get(index) for index in range(len(jobs))]
-
-    def _dealt(
-        self,
-        function: Callable[..., Result],
-        jobs: Sequence[tuple[Any, ...]],
-        deadline: float | None,
-    ) -> dict[int, Result]:
-        """Results by the jobs' places: all of them, or those that came before the deadline."""
-        results: dict[int, Result] = {}
-        waiting, running = list(range(len(jobs)))[::-1], dict[Any, tuple[int, Any]]()
-        free, losses = list(self._workers), 0
-        while len(results) < len(jobs):
-            while free and waiting:
-                worker, index = free.pop(0), waiting.pop()
-                running[worker.run.remote(function, jobs[index])] = (index, worker)
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            ready = self._ray.wait(list(running), num_returns=1, timeout=left)[0]
-            if not ready:
-                for _, worker in running.values():
-                    self._ray.kill(worker, no_restart=False)
-                break
-            for reference in ready:
-                index, worker = running.pop(reference)
-                free.append(worker)
-                if not self._take(reference, index, results):
-                    losses += 1
-                    waiting.append(index)
-                    _pause(losses, RETRIES * len(jobs))
-        return results
-
-    def _take(self, reference: Any, index: int, results: dict[int, Any]) -> bool:
-        errors = self._ray.exceptions
-        try:
-            results[index] = self._ray.get(reference)
-        except (errors.RayActorError, errors.ObjectLostError):
-            return False
-        except errors.RaySystemError as error:
-            raise RunError(f"a Ray worker cannot run our code: {_first_line(error)}") from error
-        except errors.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, QmarlError) else error from None
-        return True
-
-    def close(self) -> None:
-        """Lets the workers go; a cluster that we joined or started here ends with us."""
-        for worker in self._workers:
-            self._ray.kill(worker)
-        if self._ours:
-            self._ray.shutdown()
-
-
-def make_executor(config: ExecutorConfig) -> Executor:
-    """Builds the executor that ``config`` describes."""
-    return RayExecutor(config) if config.kind == "ray" else InlineExecutor()
-
-
-class _Worker:
-    """A Ray actor without state: it keeps only what importing and compiling left in memory."""
-
-    def run(self, function: Callable[..., Result], job: tuple[Any, ...]) -> Result:
-        return function(*job)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _pause(losses: int, limit: int) -> None:
-    if losses > limit:
-        raise RunError(f"workers were lost {losses} times in one round; the last loss ends the run")
-    time.sleep(min(0.1 * losses, 1.0))
-
-
-def _connect(config: ExecutorConfig) -> tuple[Any, bool]:
-    """Starts a local cluster, or joins the one that is named, after a short knock at its door.
-
-    Returns:
-        The module ``ray``, and whether the connection is ours to close.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers use this environment
-    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
-    if address != "local":
-        knock(address)
-    import ray
-
-    if ray.is_initialized():  # the process that calls us keeps a cluster of its own
-        return ray, False
-    own = {"num_cpus": config.workers, "object_store_memory": 200 * 2**20}
-    options: dict[str, Any] = own if address == "local" else {}
-    if address == "local" and config.resources:
-        options["resources"] = {k: v * config.workers for k, v in config.resources.items()}
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}},
-            **options,
-        )
-    except ConnectionError as error:
-        raise UnreachableError(
-            f"the Ray cluster at {address} did not let us in ({error}); clusters with token "
-            "authentication need RAY_AUTH_MODE=token and the head's RAY_AUTH_TOKEN here"
-        ) from error
-    return ray, True
-
-
-def knock(address: str) -> None:
-    """Checks within three seconds that something listens at a cluster's address.
-
-    Args:
-        address: ``host:port``, or ``ray://host:port``; ``auto`` is left to Ray.
-
-    Raises:
-        UnreachableError: Nothing does, or the address is not of that form.
-    """
-    if address == "auto":
-        return
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        raise UnreachableError(f"the Ray address '{address}' is not host:port")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), PREFLIGHT_S).close()
-    except OSError as error:
-        raise UnreachableError(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
-            "or leave out the address to run on this machine"
-        ) from error
+    return RayExecutor(config)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from envs.mobility import capacity
 from envs.registry import EnvConfig, make
 from envs.sites import site_config
 from qmarl.errors import RunError
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Array, Params
+from trainers.distributed import Executor, InlineExecutor
 from trainers.rollout import Seat, Team, join_episodes
 from trainers.statistics import Interval, bootstrap
 
 if TYPE_CHECKING:
-    from envs.world import Step
+    from envs.world import Step, World
 
 
 Site = Mapping[str, Params]
 """Every group's actors' parameters at one site, with a leading stack axis."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Some episodes of one site, as a unit of work.
+
+    Attributes:
+        env: The site's env section.
+        seats: The groups by name.
+        site: Who flies.
+        episodes: Number of worlds.
+        first_env: Index of the first of them among all.
+        seed: Seed of the held-out worlds.
+        greedy: Whether the likeliest action is taken.
+    """
+
+    env: EnvConfig
+    seats: Mapping[str, Seat]
+    site: Site
+    episodes: int
+    first_env: int
+    seed: int
+    greedy: bool
 
 
 def play(
@@ -30,6 +56,9 @@ def play(
     episodes: int,
     seed: int,
     greedy: bool,
+    *,
+    executor: Executor | None = None,
+    shards: int = 1,
 ) -> dict[str, Array]:
     """Plays the first episode of ``episodes`` held-out worlds to its end.
 
@@ -41,6 +70,9 @@ def play(
         episodes: Number of worlds.
         seed: Seed of the held-out worlds; training never uses the same streams.
         greedy: Whether the likeliest action is taken: of numbers, their means.
+        executor: Where it is played; here, if left out.
+        shards: Units of work for each site; like those of training they belong to what is
+            computed, not to the number of workers.
 
     Returns:
         Per episode, in the worlds' order: ``return``, ``length`` and the world's outcomes.
@@ -48,33 +80,82 @@ def play(
     Raises:
         RunError: A world did not end its episode in its own time.
     """
+    jobs = [(each,) for each in matches(env, seats, sites, episodes, seed, greedy, shards)]
+    return join_episodes((executor or InlineExecutor()).map(_play, jobs))
+
+
+def matches(
+    env: EnvConfig,
+    seats: Mapping[str, Seat],
+    sites: Sequence[Site],
+    episodes: int,
+    seed: int,
+    greedy: bool,
+    shards: int = 1,
+) -> list[Match]:
+    """The units of work of an evaluation, with the arguments of :func:`play`."""
     shares = np.array_split(np.arange(episodes), len(sites))
-    parts = [
-        _play_site(
-            site_config(env, place), Team(seats, site), len(share), int(share[0]), seed, greedy
-        )
+    return [
+        Match(site_config(env, place), seats, site, len(part), int(part[0]), seed, greedy)
         for place, (site, share) in enumerate(zip(sites, shares, strict=True))
-        if len(share)
+        for part in np.array_split(share, shards)
+        if len(part)
     ]
+
+
+def _play(match: Match) -> dict[str, Array]:
+    """Scores of one match's episodes; a pure function."""
+    return play_match(match)
+
+
+See = Callable[["World", "Step | None"], None]
+"""Looks on: at a world's beginning without a step, then at each of its steps."""
+
+
+def play_match(match: Match, see: See | None = None) -> dict[str, Array]:
+    """Plays one match: in one batch, or batch after batch where a world has room for few at once.
+
+    Args:
+        match: What to play.
+        see: Who looks on.
+
+    Returns:
+        Per episode, in the worlds' order: ``return``, ``length`` and the world's outcomes.
+
+    Raises:
+        RunError: A world did not end its episode in its own time.
+    """
+    team = Team(match.seats, match.site)
+    size = min(match.episodes, capacity(match.env) or match.episodes)
+    world = make(match.env, size)
+    last = match.first_env + match.episodes
+    try:
+        parts = [
+            _play_batch(world, team, match, first, min(size, last - first), see)
+            for first in range(match.first_env, last, size)
+        ]
+    finally:
+        world.close()
     return join_episodes(parts)
 
 
-def _play_site(
-    env: EnvConfig, team: Team, episodes: int, first_env: int, seed: int, greedy: bool
+def _play_batch(
+    world: World, team: Team, match: Match, first_env: int, count: int, see: See | None
 ) -> dict[str, Array]:
-    world = make(env, episodes)
-    tally = _Tally(episodes, len(world.spec.agents))
-    rng = stream(seed, "evaluate", "act", first_env)
-    try:
-        view = world.reset(held_out(seed), first_env)
-        for _ in range(world.spec.max_steps):
-            step = world.step(team.act(view, None if greedy else rng))
-            view = step.view
-            tally.add(step)
-            if not tally.open.any():
-                return tally.scores()
-    finally:
-        world.close()
+    """Scores of the first ``count`` copies' first episodes."""
+    tally = _Tally(world.num_envs, len(world.spec.agents))
+    rng = stream(match.seed, "evaluate", "act", first_env)
+    view = world.reset(held_out(match.seed), first_env)
+    if see is not None:
+        see(world, None)
+    for _ in range(world.spec.max_steps):
+        step = world.step(team.act(view, None if match.greedy else rng))
+        view = step.view
+        if see is not None:
+            see(world, step)
+        tally.add(step)
+        if not tally.open[:count].any():
+            return {name: values[:count] for name, values in tally.scores().items()}
     raise RunError(f"env: {tally.open.sum()} episodes of '{world.spec.name}' did not end in time")
 
 

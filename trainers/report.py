@@ -17,15 +17,13 @@ from trainers import report_words as sentences
 from trainers.report_compare import compare, evaluation_row, labelled
 from trainers.report_curves import health_charts, learning_charts, smoothing
 from trainers.report_data import Record, read
-from trainers.report_text import at
+from trainers.report_gap import gap_part
+from trainers.report_links import links_part
+from trainers.report_privacy import accounts
+from trainers.report_text import UNSEEN, at
 from trainers.rundir import RunDirectory
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-# Control characters, and those that turn the direction of writing to make text look like another.
-_UNSEEN = dict.fromkeys(
-    [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-)
 
 
 def write_report(run: Path, others: Sequence[Path] = ()) -> Path:
@@ -43,7 +41,7 @@ def write_report(run: Path, others: Sequence[Path] = ()) -> Path:
         RunError: A directory is not a run's, or the report cannot be written.
     """
     records = [read(path) for path in (run, *others)]
-    page = render(records).translate(_UNSEEN)
+    page = render(records).translate(UNSEEN)
     # Lone surrogates, which JSON can hold, have no UTF-8.
     return RunDirectory(records[0].path).write("report.html", page.encode(errors="replace"))
 
@@ -77,11 +75,14 @@ def _context(records: Sequence[Record]) -> dict[str, Any]:
         "smoothing": smoothing(runs),
         "health": health_charts(record),
         "evaluations": [evaluation_row(one) for one in record.evaluations],
+        "gap": gap_part(record.gap),
         "comparison": compare(runs) if len(runs) > 1 else None,
         "parameters": parts.parameters(record),
         "circuits": parts.circuits(record),
         "sharing": sentences.sharing(record),
         "communication": parts.communication(record),
+        "accounts": accounts(record),
+        "links": links_part(record),
         "times": parts.times(runs),
         "limits": sentences.limits(record, compared=len(runs) > 1),
     } | _recipe(record)

@@ -22,6 +22,7 @@ class ClientRow(NamedTuple):
     used: str
     refused: str
     missing: str
+    weight: str
     similarity: str
     strip: str
     reason: str
@@ -49,7 +50,10 @@ def _row(name: str, told: Sequence[Any]) -> ClientRow:
         REFUSED if refused else USED if took else MISSING if lost else ASIDE
         for refused, took, lost in zip(refusals, used, missing, strict=True)
     ]
-    alike = [value for each in told for value in _similarities(each, name)]
+    alike, weights = (
+        [value for each in told for value in _brought(each, name, part)]
+        for part in ("similarity", "weight")
+    )
     reasons = [reason for refused in refusals for reason in refused]
     return ClientRow(
         words(name, 40),
@@ -57,7 +61,8 @@ def _row(name: str, told: Sequence[Any]) -> ClientRow:
         count(sum(used)),
         count(len(reasons)),
         count(sum(missing)),
-        decimals(sum(alike) / len(alike), 2) if alike else DASH,
+        _mean(weights),
+        _mean(alike),
         "".join(marks[-SHOWN_ROUNDS:]),
         words(reasons[-1], 160) if reasons else "",
     )
@@ -79,8 +84,12 @@ def _reasons(told: Any, client: str) -> Iterator[str]:
             yield str(at(one, "reason"))
 
 
-def _similarities(told: Any, client: str) -> Iterator[float]:
+def _mean(values: Sequence[float]) -> str:
+    return decimals(sum(values) / len(values), 2) if values else DASH
+
+
+def _brought(told: Any, client: str, part: str) -> Iterator[float]:
     for one in listed(told, "contributions"):
-        value = number(at(one, "similarity"))
+        value = number(at(one, part))
         if at(one, "client") == client and value is not None:
             yield value

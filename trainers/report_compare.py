@@ -26,7 +26,7 @@ from trainers.report_text import (
 )
 from trainers.report_verdict import Verdict, verdict
 
-KINDS = {"vqc": "quantum circuit", "mlp": "classical network"}
+KINDS = {"vqc": "quantum circuit", "mlp": "classical network", "split": "split network"}
 """What an actor of each kind is called."""
 
 _NOT_THE_WORLD = ("num_envs", "shards", "rollout_steps")

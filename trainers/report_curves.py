@@ -60,6 +60,7 @@ def exchange_charts(record: Record, group: str) -> list[Chart]:
         ("Bytes per round", (("bytes_up", "up"), ("bytes_down", "down")), "bytes"),
         ("Norm of the joined update", (("update_norm", "update norm"),), "plain"),
         ("Clients per round", (("participants", "took part"), ("rejected", "rejected")), "plain"),
+        ("Epsilon spent", (("epsilon", "epsilon"),), "plain"),
     )
     charts = []
     for title, parts, unit in pictures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,10 @@ class Record:
         flight: A GIF.
         missing: Sentences that say what could not be read.
         federation: What each client did, one map for each round, in order.
+        links: What happened on each client's link, one map for each round, in order.
+        origin: Which run's parameters it began with, and after how many rounds; empty if none.
+        privacy: What the privacy of each group has cost; empty where nothing was hidden.
+        gap: How the team did in a simulator; empty if it never flew there.
     """
 
     path: Path
@@ -75,6 +79,10 @@ class Record:
     flight: bytes | None
     missing: tuple[str, ...]
     federation: tuple[dict[str, Any], ...] = ()
+    links: tuple[dict[str, Any], ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
+    privacy: dict[str, Any] = field(default_factory=dict)
+    gap: dict[str, Any] = field(default_factory=dict)
 
     @property
     def groups(self) -> dict[str, dict[str, Any]]:
@@ -119,7 +127,8 @@ def read(path: Path) -> Record:
     path = _found(path)
     reader = _Reader(path)
     config = reader.object("config.resolved.json")
-    rounds, federation = reader.rounds(), reader.federation()
+    rounds = reader.rounds()
+    federation = reader.log("federation.jsonl", "what each client did is not known")
     return Record(
         path=path,
         config=config,
@@ -129,8 +138,12 @@ def read(path: Path) -> Record:
         rounds=rounds,
         evaluations=tuple(_ranked([*reader.evaluations(), *_in_training(config, rounds)])),
         flight=reader.flight(),
-        missing=tuple(reader.missing),
         federation=federation,
+        links=reader.log("links.jsonl", "what happened on each link is not known"),
+        origin=reader.origin(),
+        gap=reader.gap(),
+        privacy=reader.privacy(config),
+        missing=tuple(reader.missing),  # the last one: all have been read by now
     )
 
 
@@ -191,17 +204,34 @@ class _Reader:
             self.missing.append(f"{name} holds no rounds: {_LOSSES[name]}")
         return tuple(rounds[key] for key in sorted(rounds))
 
-    def federation(self) -> tuple[dict[str, Any], ...]:
-        """Returns what clients did in each round; runs that share nothing have no such file."""
-        name = "federation.jsonl"
+    def log(self, name: str, loss: str) -> tuple[dict[str, Any], ...]:
+        """Returns the lines of a log that not every run has."""
         if not (self._path / name).is_file():
             return ()
         try:
             lines = self.raw(name).splitlines()
         except ValueError as error:
-            self.missing.append(f"{name} {error}: what each client did is not known")
+            self.missing.append(f"{name} {error}: {loss}")
             return ()
         return tuple(found for found in map(_round, lines) if found)
+
+    def origin(self) -> dict[str, Any]:
+        """Returns what the run began with; most begin at random and have no such file."""
+        name = "origin.json"
+        there = (self._path / name).is_file()
+        return self.object(name, "what the run began with is not known") if there else {}
+
+    def privacy(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Returns the privacy account of a run that has one."""
+        name = "privacy.json"
+        there = (self._path / name).is_file() or bool(section(config, "federation", "privacy"))
+        return self.object(name, "what its privacy has cost is not known") if there else {}
+
+    def gap(self) -> dict[str, Any]:
+        """Returns how the team did in a simulator; most never fly in one."""
+        name = "gap.json"
+        there = (self._path / name).is_file()
+        return self.object(name, "the flights in a simulator are not shown") if there else {}
 
     def evaluations(self) -> list[Evaluation]:
         """Returns what the files in ``eval/`` say."""

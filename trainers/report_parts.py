@@ -132,7 +132,8 @@ def commands(record: Record) -> list[str]:
         judge += f" --seed {headline.seed}"
     if headline and headline.policy == "stochastic":
         judge += " --stochastic"
-    return [*checkout, "qmarl train config.yaml", judge]
+    origin = " --from RUN" if record.origin else ""
+    return [*checkout, f"qmarl train config.yaml{origin}", judge]
 
 
 def _parameters(name: str, group: dict[str, Any]) -> Parameters:

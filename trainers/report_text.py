@@ -10,6 +10,12 @@ Unit = Literal["share", "number", "steps", "seconds"]
 SPACE = "\N{NARROW NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
 
+UNSEEN = dict.fromkeys(
+    [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
+"""Control characters, and those that turn the direction of writing to make text look like another;
+a table for ``str.translate`` that leaves them out."""
+
 _LARGEST = 1e30  # sums and squares of such numbers are still finite
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trainers.report_compare import kind_of
 from trainers.report_data import Record
+from trainers.report_privacy import hiding
 from trainers.report_text import (
     MEASURES,
     Measure,
@@ -61,7 +62,9 @@ def state(record: Record) -> str:
     done, total = record.done, number(record.config.get("rounds"))
     if done is None:
         return known
-    return f"{known}, {count(done)} of {count(total or done)} rounds"
+    reason = words(record.status["reason"], 200) if record.status.get("reason") else ""
+    why = f": {reason}" if reason else ""
+    return f"{known}, {count(done)} of {count(total or done)} rounds{why}"
 
 
 def summary(record: Record) -> str:
@@ -91,10 +94,18 @@ def facts(record: Record) -> list[tuple[str, str]]:
         ("Critic", "; ".join(dict.fromkeys(_critic(group) for group in groups.values()))),
         ("Learner", algorithm),
         ("Sharing", sharing(record)),
+        ("Began with", _origin(record)),
         ("Seed", words(record.seed)),
         ("State", state(record)),
     ]
     return [(label, text) for label, text in pairs if text and text != "–"]
+
+
+def _origin(record: Record) -> str:
+    if not record.origin:
+        return ""
+    rounds = count(number(record.origin.get("round")))
+    return f"the parameters of {words(record.origin.get('run'))} after {rounds} rounds"
 
 
 def sharing(record: Record) -> str:
@@ -271,6 +282,12 @@ def _secrecy(record: Record) -> Iterator[str]:
             "and gradients. They are no observations, but tell something of each of them, which no "
             "account of clients covers. The critic does not fly."
         )
+    if any(at(group, "actor", "kind") == "split" for group in record.groups.values()):
+        yield (
+            "The split policy's server saw activations that every drone made of what it observed "
+            "while it learned, and gradients; no account of clients covers them. Rollouts and "
+            "evaluations played both parts in one process, and no bytes of theirs are counted."
+        )
     kind = at(record.config, "federation", "sharing")
-    if kind in ("federated", "shared") and not record.config.get("privacy"):
-        yield "The server sees every update in clear, and updates tell something of the data."
+    if kind in ("federated", "shared"):
+        yield hiding(record)

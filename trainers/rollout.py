@@ -18,6 +18,7 @@ from agents.samplers import CategoricalSampler, GaussianSampler, Sampler
 from envs.registry import EnvConfig, make
 from qmarl.seeding import seed_for, stream
 from qmarl.types import Array, Params, Trajectory
+from trainers.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from agents.actor import Act, Policy
@@ -66,13 +67,18 @@ class Shard:
     seed: int
 
 
-def collect(shard: Shard, params: Mapping[str, Params]) -> Trajectory:
+def collect(
+    shard: Shard, params: Mapping[str, Params], watch: Stopwatch | None = None
+) -> Trajectory:
     """Plays one rollout.
 
     Args:
         shard: What to play.
         params: For each group its actors' parameters, with a leading stack axis.
+        watch: Told of the time that ``worlds`` and ``circuits`` take; the rest is drawing actions
+            and keeping what was seen.
     """
+    watch = watch or Stopwatch()
     world = _world(shard.env.model_dump_json(), shard.num_envs)
     team = Team(shard.seats, params)
     view = world.reset(seed_for(shard.seed, "env", shard.clock_round), shard.first_env)
@@ -80,13 +86,19 @@ def collect(shard: Shard, params: Mapping[str, Params]) -> Trajectory:
     shape = (shard.steps, *view.alive.shape, team.width)
     recorder = _Recorder(shape, view, team.sampler)
     noise = team.sampler.noise(rng, shape)
+    watch.lap("worlds")
     for t in range(shard.steps):
         outputs = team.outputs(view)
+        watch.lap("circuits")
         actions = team.sampler.draw(outputs, noise[t])
         recorder.before(t, view, outputs, actions)
-        step = world.step(team.sampler.performed(actions))
+        performed = team.sampler.performed(actions)
+        watch.lap("record")
+        step = world.step(performed)
+        watch.lap("worlds")
         recorder.after(t, step)
         view = step.view
+        watch.lap("record")
     return recorder.trajectory(view)
 
 

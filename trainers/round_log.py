@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from qmarl.federated.round_report import RoundReport
@@ -14,6 +15,8 @@ from trainers.rundir import RunDirectory, told
 
 NAME = "federation.jsonl"
 """The file's name in a run's directory."""
+ACCOUNT = "privacy.json"
+"""The file that holds what each group's privacy has cost up to the last round."""
 
 
 class RoundLog:
@@ -28,7 +31,7 @@ class RoundLog:
     """
 
     def __init__(self, run: RunDirectory, first_round: int = 0) -> None:
-        self._path: Path = run.path / NAME
+        self._run, self._path = run, Path(run.path / NAME)
         kept = [line for line in read_lines(self._path) if line["round"] < first_round]
         run.write(NAME, "".join(f"{json.dumps(line)}\n" for line in kept))
 
@@ -44,3 +47,7 @@ class RoundLog:
             file.write(f"{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
+        accounts = {n: finite(asdict(r.spent)) for n, r in reports.items() if r.spent is not None}
+        if accounts:
+            account = json.dumps({"round": round_number, "groups": accounts}, indent=1)
+            self._run.write(ACCOUNT, account)

@@ -1,63 +1,32 @@
-"""The work of a round as pure units: agents in one world, or fleets that each have their own."""
+"""The work of a round: agents in one world, or fleets that each have their own."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from envs.registry import EnvConfig
 from envs.sites import refuse_sites, site_configs
 from qmarl.circuits.ledger import Counts
-from qmarl.errors import RunError
-from qmarl.seeding import seed_for, stream
+from qmarl.seeding import seed_for
 from qmarl.types import Params, Trajectory
-from trainers.algorithms.batch import experience
-from trainers.algorithms.learner import Learner
-from trainers.algorithms.ppo import Learned, update
-from trainers.costs import metered, total
+from trainers.algorithms.ppo import Learned
+from trainers.arrivals import Arrivals, Task
+from trainers.costs import total
 from trainers.distributed import Executor
 from trainers.groups import Group, actor_params
-from trainers.poisoning import Poison, PoisoningConfig, poison_of
-from trainers.rollout import Shard, collect, join
-from trainers.split.judge import Exchange
+from trainers.poisoning import PoisoningConfig, poison_of
+from trainers.rollout import Shard, join, join_episodes
 from trainers.stacking import settled, stacked
-
-Stacks = Mapping[str, Params]
-"""Parameters or moments of every group, with a leading stack axis."""
+from trainers.stopwatch import summed
+from trainers.work import Lesson, Played, Site, Stacks, Studied, collecting, learning, lesson_for
 
 Present = Collection[str] | None
 """Names of the clients that take part in a round; ``None`` means all of them."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Everything that the learners of one group need for one update, as a unit of work.
-
-    Attributes:
-        learner: How to learn.
-        params: Parameters ``(S, ...)``.
-        moments: The optimiser's moments.
-        members: Indices of the group's agents.
-        shape: Numbers that they see, and choices or numbers in an action that they have.
-        seeds: One seed of minibatch order for each learner.
-        progress: Share of the training that is done.
-        poison: What malicious clients do to their experience first.
-        exchange: Who takes part in the learning of a split critic.
-    """
-
-    learner: Learner
-    params: Params
-    moments: Params
-    members: tuple[int, ...]
-    shape: tuple[int, int]
-    seeds: tuple[int, ...]
-    progress: float
-    poison: Poison | None = None
-    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +40,8 @@ class Outcome:
         seconds: Clock readings by name.
         device: What acting and learning ran on PennyLane devices.
         missed: Clients that were to take part but did not come through in time.
+        came: Fleets that came through, and the round in which the work began that they brought.
+        at_work: Fleets that are still at work, and the round in which they began.
     """
 
     learned: dict[str, Learned]
@@ -79,56 +50,8 @@ class Outcome:
     seconds: dict[str, float]
     device: Counts = field(default_factory=Counts)
     missed: frozenset[str] = frozenset()
-
-
-def learn(lesson: Lesson, trajectory: Trajectory) -> Learned:
-    """Updates one group's learners; a pure function, on one thread so that bits do not vary."""
-    import torch
-
-    torch.set_num_threads(1)
-    if lesson.poison is not None:
-        trajectory = lesson.poison(trajectory)
-    stacks, sees = len(lesson.seeds), lesson.learner.critic.sees
-    share = experience(trajectory, lesson.members, stacks, sees, lesson.shape)
-    rngs = [stream(seed) for seed in lesson.seeds]
-    schedule = (lesson.progress, lesson.exchange)
-    learned = update(lesson.learner, lesson.params, lesson.moments, share, rngs, *schedule)
-    if not all(np.isfinite(array).all() for array in learned.params.values()):
-        raise RunError("learning diverged: a parameter is not finite; lower the learning rates")
-    return learned
-
-
-def counted_collect(shard: Shard, params: Stacks) -> tuple[Trajectory, Counts]:
-    """Collects a rollout, and tells what it ran on devices."""
-    policies = [seat.policy for seat in shard.seats.values()]
-    return metered(policies, lambda: collect(shard, params))
-
-
-def counted_learn(lesson: Lesson, trajectory: Trajectory) -> tuple[Learned, Counts]:
-    """Updates one group's learners, and tells what it ran on devices."""
-    return metered([lesson.learner.actor.policy], lambda: learn(lesson, trajectory))
-
-
-class Site(NamedTuple):
-    """One fleet's part of a round: its worlds, and a lesson for every group of agents."""
-
-    shard: Shard
-    lessons: dict[str, Lesson]
-
-
-_Played = tuple[dict[str, Learned], Trajectory, float, Counts]
-
-
-def client_round(site: Site) -> _Played:
-    """Collects and learns at one site; a pure function of the site's weights, state and seed."""
-    started = perf_counter()
-    actors = {name: actor_params(lesson.params) for name, lesson in site.lessons.items()}
-    trajectory, acting = counted_collect(site.shard, actors)
-    seconds = perf_counter() - started
-    studied = {name: counted_learn(each, trajectory) for name, each in site.lessons.items()}
-    learned = {name: each for name, (each, _) in studied.items()}
-    counts = total([acting, *(count for _, count in studied.values())])
-    return learned, trajectory, seconds, counts
+    came: Mapping[str, int] = field(default_factory=dict)
+    at_work: Mapping[str, int] = field(default_factory=dict)
 
 
 class Rounds(Protocol):
@@ -141,6 +64,7 @@ class Rounds(Protocol):
         number: int,
         progress: float,
         present: Present = None,
+        at_work: Mapping[str, int] | None = None,
     ) -> Outcome:
         """Collects a rollout and updates every group.
 
@@ -150,6 +74,8 @@ class Rounds(Protocol):
             number: The round.
             progress: Share of the training that is done.
             present: Clients that take part; of the others, nothing changes.
+            at_work: Fleets that began in an earlier round and have not come through yet, with that
+                round; their parameters are those that they began with.
         """
         ...
 
@@ -189,6 +115,7 @@ class AgentRounds:
         number: int,
         progress: float,
         present: Present = None,
+        at_work: Mapping[str, int] | None = None,  # noqa: ARG002 - agents fly together, or not at all
     ) -> Outcome:
         """Collects every shard, then updates every group, on the executor.
 
@@ -197,31 +124,40 @@ class AgentRounds:
         started = perf_counter()
         actors = {name: actor_params(arrays) for name, arrays in params.items()}
         jobs = [(replace(shard, clock_round=number), actors) for shard in self._shards]
-        collections = self._executor.map(counted_collect, jobs)
-        trajectory = join([trajectory for trajectory, _ in collections])
+        collections = self._executor.map(collecting, jobs)
+        trajectory = join([each.trajectory for each in collections])
+        overheads = self._executor.overheads()
         collected = perf_counter()
         lessons = [
             self._lesson(group, params[name], moments[name], progress, number)
             for name, group in self._groups.items()
         ]
-        studied = self._executor.map(counted_learn, [(each, trajectory) for each in lessons])
+        studied = self._study(lessons, trajectory)
         seconds = {"collect": collected - started, "learn": perf_counter() - collected}
+        own = [each.seconds for each in collections] + [each.seconds for each in studied]
+        counts = [each.counts for each in collections] + [each.counts for each in studied]
         learned = {
-            name: settled(each, params[name], moments[name], _absent(group, present))
-            for (name, group), (each, _) in zip(self._groups.items(), studied, strict=True)
+            name: settled(each.learned, params[name], moments[name], _absent(group, present))
+            for (name, group), each in zip(self._groups.items(), studied, strict=True)
         }
         return Outcome(
             learned,
             trajectory.episodes,
             trajectory.env_steps,
-            seconds,
-            total(counts for _, counts in [*collections, *studied]),
+            summed([overheads, self._executor.overheads(), *own]) | seconds,
+            total(counts),
         )
+
+    def _study(self, lessons: Sequence[Lesson], trajectory: Trajectory) -> list[Studied]:
+        """A single group learns here: its rollout need not travel to be worked on alone."""
+        if len(lessons) == 1:
+            return [learning(lessons[0], trajectory)]
+        return self._executor.map(learning, [(each, trajectory) for each in lessons])
 
     def _lesson(
         self, group: Group, params: Params, moments: Params, progress: float, number: int
     ) -> Lesson:
-        lesson = _lesson(group, params, moments, progress, self._seed, number)
+        lesson = lesson_for(group, params, moments, progress, self._seed, number)
         pairs = zip(group.clients, group.members, strict=False)  # a shared model has one client
         owned = {client: (agent,) for client, agent in pairs}
         seed = seed_for(self._seed, "poison", number, group.name)
@@ -234,29 +170,28 @@ class FleetRounds:
     Args:
         env: The env section; its ``sites`` say what differs from fleet to fleet.
         groups: The groups by name; their stacks are the fleets.
-        executor: Where the units of work run.
+        arrivals: Has the work done, and says what came in a round.
         seed: The run's seed.
         steps: Length of a rollout.
         fleets: Number of sites.
+        rounds: Rounds of the whole training.
         poisoning: What malicious fleets do to their experience.
-        timeout_s: Seconds that the fleets have for a round.
     """
 
     def __init__(
         self,
         env: EnvConfig,
         groups: Mapping[str, Group],
-        executor: Executor,
+        arrivals: Arrivals,
         seed: int,
         steps: int,
         fleets: int,
+        rounds: int = 1,
         poisoning: PoisoningConfig | None = None,
-        timeout_s: float | None = None,
     ) -> None:
-        self._groups = groups
-        self._timeout_s = timeout_s
-        self._executor = executor
+        self._groups, self._arrivals, self._rounds = groups, arrivals, rounds
         self._poisoning = poisoning
+        self._names = next(iter(groups.values())).clients
         self._seeds = [seed_for(seed, "fleet", fleet) for fleet in range(fleets)]
         whole = env.model_copy(update={"shards": 1})
         self._shards = [
@@ -271,48 +206,45 @@ class FleetRounds:
         number: int,
         progress: float,
         present: Present = None,
+        at_work: Mapping[str, int] | None = None,
     ) -> Outcome:
-        """Runs one ``client_round`` for each fleet that takes part, on the executor."""
+        """Runs one ``client_round`` for each fleet that takes part, and takes what comes."""
         started = perf_counter()
-        group = next(iter(self._groups.values()))
-        names, absent = group.clients, _absent(group, present)
-        chosen = [place for place in range(len(names)) if place not in absent]
-        came = self._played(
-            {place: self._site(place, params, moments, number, progress) for place in chosen}
-        )
-        trajectories = [result[1] for result in came.values()]
-        collecting = sum(result[2] for result in came.values())
+        began = dict.fromkeys(self._names if present is None else present, number)
+        began |= at_work or {}
+        tasks = {
+            name: self._task(place, params, moments, began[name], (number, progress))
+            for place, name in enumerate(self._names)
+            if name in began
+        }
+        arrived = self._arrivals.play(tasks, number, number + 1 >= self._rounds)
+        came = {self._names.index(name): each for name, each in arrived.results.items()}
         working = perf_counter() - started
+        left = tasks.keys() - arrived.results.keys() - arrived.missed
         return Outcome(
-            {
-                name: stacked(
-                    {place: result[0][name] for place, result in came.items()},
-                    params[name],
-                    moments[name],
-                )
-                for name in self._groups
-            },
-            join(trajectories).episodes if trajectories else {},
-            sum(trajectory.env_steps for trajectory in trajectories),
-            {"collect": min(collecting, working), "learn": max(working - collecting, 0.0)},
-            total(result[3] for result in came.values()),
-            frozenset(names[place] for place in chosen if place not in came),
+            {name: self._stacked(name, came, params, moments) for name in self._groups},
+            join_episodes([each.episodes for each in came.values() if each.episodes]),
+            sum(each.env_steps for each in came.values()),
+            _phases(summed([arrived.seconds, *(each.seconds for each in came.values())]), working),
+            total(each.counts for each in came.values()),
+            arrived.missed,
+            {name: began[name] for name in arrived.results},
+            {name: began[name] for name in self._names if name in left},
         )
 
-    def _played(self, sites: Mapping[int, Site]) -> dict[int, _Played]:
-        """Results of the sites that come through in time, by their places."""
-        jobs = [(site,) for site in sites.values()]
-        results: Sequence[_Played | None]
-        if self._timeout_s is None:
-            results = self._executor.map(client_round, jobs)
-        else:
-            results = self._executor.map_within(client_round, jobs, self._timeout_s)
-        pairs = zip(sites, results, strict=True)
-        return {place: result for place, result in pairs if result is not None}
+    def _stacked(
+        self, name: str, came: Mapping[int, Played], params: Stacks, moments: Stacks
+    ) -> Learned:
+        learned = {place: each.learned[name] for place, each in came.items()}
+        return stacked(learned, params[name], moments[name])
 
-    def _site(
-        self, fleet: int, params: Stacks, moments: Stacks, number: int, progress: float
-    ) -> Site:
+    def _task(
+        self, fleet: int, params: Stacks, moments: Stacks, began: int, now: tuple[int, float]
+    ) -> Task:
+        """What a fleet does that began in round ``began``, be that now or earlier."""
+        number, progress = now
+        if began != number:  # as it was then
+            progress = began / self._rounds
         lessons = {
             name: self._lesson(
                 fleet,
@@ -320,11 +252,11 @@ class FleetRounds:
                 _slice(params[name], fleet),
                 _slice(moments[name], fleet),
                 progress,
-                number,
+                began,
             )
             for name, group in self._groups.items()
         }
-        return Site(replace(self._shards[fleet], clock_round=number), lessons)
+        return Task(began, Site(replace(self._shards[fleet], clock_round=began), lessons))
 
     def _lesson(
         self,
@@ -336,10 +268,13 @@ class FleetRounds:
         number: int,
     ) -> Lesson:
         seed = self._seeds[fleet]
-        lesson = _lesson(group.per_fleet(1), params, moments, progress, seed, number)
-        owned = {f"fleet_{fleet}": group.members}
+        lesson = lesson_for(group.per_fleet(1), params, moments, progress, seed, number)
+        name = group.clients[fleet]
         own = seed_for(seed, "poison", number, group.name)
-        return replace(lesson, poison=poison_of(self._poisoning, owned, own))
+        poison = poison_of(self._poisoning, {name: group.members}, own)
+        assert lesson.exchange is not None
+        exchange = replace(lesson.exchange, learners=(name,))
+        return replace(lesson, poison=poison, exchange=exchange)
 
 
 def _shards(env: EnvConfig, groups: Mapping[str, Group], seed: int, steps: int) -> list[Shard]:
@@ -349,20 +284,11 @@ def _shards(env: EnvConfig, groups: Mapping[str, Group], seed: int, steps: int) 
     return [Shard(env, size, first, steps, seats, 0, seed) for first in firsts]
 
 
-def _lesson(
-    group: Group, params: Params, moments: Params, progress: float, seed: int, number: int
-) -> Lesson:
-    seeds = tuple(seed_for(seed, "minibatch", number, group.name, name) for name in group.clients)
-    return Lesson(
-        group.learner,
-        params,
-        moments,
-        group.members,
-        group.shape,
-        seeds,
-        progress,
-        exchange=Exchange(group.name, group.agents, number, seed),
-    )
+def _phases(spent: Mapping[str, float], working: float) -> dict[str, float]:
+    """The seconds of the fleets' work, and the two phases of a round that they make."""
+    collecting = spent.get("collect", 0.0)
+    phases = {"collect": min(collecting, working), "learn": max(working - collecting, 0.0)}
+    return {**spent, **phases}
 
 
 def _absent(group: Group, present: Present) -> list[int]:

@@ -11,7 +11,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ State = Literal["running", "finished", "interrupted", "failed"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PACKAGES = ("qmarl", "numpy", "torch", "pennylane", "ray", "gymnasium", "pettingzoo")
 _PROBE_BYTES = 2**20
+_LARGEST = 2**31
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,13 @@ class Status:
         state: One of :data:`State`.
         round: Rounds that are done.
         time: When this was written, UTC, ISO 8601.
+        reason: Why the run finished before its last round; empty otherwise.
     """
 
     state: State
     round: int
     time: str
+    reason: str = ""
 
 
 class Placed(Protocol):
@@ -154,6 +157,9 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """Opens the directory of a run, or the last run of ``runs/<name>``.
 
+        Safe on a directory from a stranger: what leads out of it, or is no plain file, is refused
+        before anything is read or written.
+
         Raises:
             RunError: There is no such directory, or it is not one of ours.
         """
@@ -166,7 +172,9 @@ class RunDirectory:
                 f"'{path}' is not a run directory: expected config.resolved.json and status.json"
                 " in it, as in runs/<name>/<time>-<hash>"
             )
-        return cls(path.resolve() if path.is_symlink() else path)
+        path = path.resolve() if path.is_symlink() else path
+        _refuse_traps(path)
+        return cls(path)
 
     @property
     def resolved_config(self) -> Path:
@@ -205,14 +213,14 @@ class RunDirectory:
             raise RunError(f"'{self.path / 'status.json'}' is damaged")
         return status
 
-    def set_status(self, state: State, rounds: int) -> None:
-        """Notes how the run stands after ``rounds`` rounds.
+    def set_status(self, state: State, rounds: int, reason: str = "") -> None:
+        """Notes how the run stands after ``rounds`` rounds, and why it ended early if it did.
 
         Raises:
             RunError: It cannot be written.
         """
         time = datetime.now(UTC).isoformat(timespec="seconds")
-        self.write("status.json", json.dumps(asdict(Status(state, rounds, time))))
+        self.write("status.json", json.dumps(asdict(Status(state, rounds, time, reason))))
 
     def write_model(self, model: Mapping[str, Any]) -> None:
         """Writes ``model.json``.
@@ -330,6 +338,20 @@ def _point_latest(path: Path) -> None:
 
 def _is_ours(path: Path) -> bool:
     return all((path / name).is_file() for name in ("config.resolved.json", "status.json"))
+
+
+def _refuse_traps(directory: Path) -> None:
+    """Refuses links, devices and giants: we would write through them, or wait for them forever."""
+    with told(directory), suppress(FileNotFoundError):  # a run at work forgets old checkpoints
+        with os.scandir(directory) as found:
+            entries = list(found)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _refuse_traps(Path(entry.path))
+            elif not entry.is_file(follow_symlinks=False):
+                raise RunError(f"'{entry.path}' is a link or a device; no run has one, so beware")
+            elif (size := entry.stat(follow_symlinks=False).st_size) > _LARGEST:
+                raise RunError(f"'{entry.path}' has {size} bytes; no file of a run is so large")
 
 
 def _nearest(path: Path) -> str:

@@ -6,10 +6,12 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envs.flight import record
+from envs.flight_file import pack_flights
 from envs.registry import make
 from qmarl import checkpoint as checkpoints
 from qmarl.errors import ConfigurationError, QmarlError
@@ -17,30 +19,42 @@ from qmarl.seeding import seed_for, stream
 from qmarl.types import Array, Params
 from trainers.build import Parts, build, make_rounds
 from trainers.config import ExperimentConfig, load_experiment
-from trainers.distributed import Executor, make_executor
-from trainers.evaluate import flat, held_out, play, summary
+from trainers.distributed import Executor, ExecutorConfig, greet, make_executor
+from trainers.evaluate import Site, flat, held_out, matches, play, summary
+from trainers.gap import Outing, at_home, elsewhere, evaluated
 from trainers.interrupt import RunInterruptedError, interruptible
+from trainers.link_log import LinkLog
 from trainers.logger import Logger
 from trainers.model import describe, headline
+from trainers.origin import Origin
+from trainers.participation_log import ParticipationLog
 from trainers.plain import finite
-from trainers.rollout import Team
+from trainers.private_runs import privacy_notes
+from trainers.rollout import Seat, Team
 from trainers.round_log import RoundLog
 from trainers.rundir import RunDirectory
+from trainers.secure_links import Links
 from trainers.state import TrainingState
-from trainers.trainer import Trainer
+from trainers.trainer import Trainer, Witness
 
 if TYPE_CHECKING:
     from envs.world import View
     from trainers.progress import Progress
 
+_Plan = tuple[Mapping[str, Seat], Sequence[Site], int, int, bool]
+"""Seats, sites, episodes, seed, and whether the likeliest action is taken."""
 
-def train(config: ExperimentConfig, *, source: str, console: Progress) -> Path:
+
+def train(
+    config: ExperimentConfig, *, source: str, console: Progress, origin: Path | None = None
+) -> Path:
     """Trains from the beginning in a new run directory, and evaluates what was best.
 
     Args:
         config: The experiment.
         source: The configuration file's text, kept beside the resolved one.
         console: Shows progress.
+        origin: Run whose best parameters are the first ones, rather than random numbers.
 
     Returns:
         The run directory.
@@ -50,9 +64,18 @@ def train(config: ExperimentConfig, *, source: str, console: Progress) -> Path:
         RunError: The directory cannot be written, or learning diverged.
         RunInterruptedError: A signal ended the run; a checkpoint was written.
     """
-    parts = build(config)
+    greet(config.executor)
+    begun = None if origin is None else Origin.read(origin)
+    parts = build(config, begun)
+    notes = privacy_notes(parts.federations, config.rounds)
     with closing(make_executor(config.executor)) as executor:
         run = RunDirectory.create(config, source)
+        for sentence in notes:
+            console.note(sentence)
+        if begun is not None:
+            begun.keep(run)
+            for sentence in begun.remarks(parts.config, parts.start):
+                console.note(sentence)
         return _go(parts, executor, run, parts.start, console)
 
 
@@ -73,8 +96,9 @@ def resume(run: Path, console: Progress) -> Path:
     for skipped in loaded.skipped:
         console.note(f"passed over a damaged checkpoint: {skipped}")
     directory.probe()
+    greet(config.executor)
     state = TrainingState.from_checkpoint(loaded)
-    parts = build(config)
+    parts = build(config, Origin.kept(directory))
     with closing(make_executor(config.executor)) as executor:
         return _go(parts, executor, directory, state, console)
 
@@ -91,9 +115,13 @@ def _go(
             run.set_status("running", state.round)
             console.start(config.rounds, headline(config, model))
             log = RoundLog(run, state.round) if parts.federations else None
-            trainer = _trainer(parts, run, executor, logger, console, log)
-            trainer.run(state, reached.append)
-            _finish(run, config)
+            witness = _witness(run, config, state.round)
+            links = _logged(parts.links, run, state.round)
+            trainer = _trainer(parts, run, executor, logger, console, log, witness, links)
+            reason = trainer.run(state, reached.append)
+            if reason:
+                console.note(f"finished after {reached[-1].round} rounds: {reason}")
+            _finish(run, config, executor, reached[-1].round, reason)
         except BaseException as error:
             _leave(run, config, reached[-1], error, console)
             raise
@@ -111,13 +139,24 @@ def _trainer(
     logger: Logger,
     console: Progress,
     log: RoundLog | None,
+    witness: Witness | None,
+    links: Links | None,
 ) -> Trainer:
     config, judged = parts.config, parts.config.evaluation
     seed = seed_for(config.seed, "validation")
 
     def judge(params: Mapping[str, Params]) -> dict[str, float]:
         teams = parts.sites(params)
-        scores = play(config.env, parts.seats, teams, judged.episodes, seed, judged.greedy)
+        scores = play(
+            config.env,
+            parts.seats,
+            teams,
+            judged.episodes,
+            seed,
+            judged.greedy,
+            executor=executor,
+            shards=judged.shards,
+        )
         return flat(summary(scores))
 
     def report(number: int, metrics: dict[str, float]) -> None:
@@ -134,7 +173,21 @@ def _trainer(
         evaluate_every=judged.every,
         keep_every=config.logging.checkpoint_every,
         note=log.append if log is not None else None,
+        witness=witness,
+        links=links,
     )
+
+
+def _logged(links: Links | None, run: RunDirectory, first_round: int) -> Links | None:
+    """The links, with a log of what happens on them."""
+    return None if links is None else replace(links, note=LinkLog(run, first_round).append)
+
+
+def _witness(run: RunDirectory, config: ExperimentConfig, first_round: int) -> Witness | None:
+    """Writes down who came, where that depends on the clock."""
+    federation = config.federation
+    timed = federation.round_timeout_s is not None or federation.round_arrivals is not None
+    return ParticipationLog(run, first_round).append if timed else None
 
 
 def _keep(run: RunDirectory, config: ExperimentConfig, state: TrainingState) -> None:
@@ -163,7 +216,9 @@ def _leave(
         console.note(f"the end of the run could not be written down: {second}")
 
 
-def _finish(run: RunDirectory, config: ExperimentConfig) -> None:
+def _finish(
+    run: RunDirectory, config: ExperimentConfig, executor: Executor, rounds: int, reason: str
+) -> None:
     """Evaluates the best parameters on held-out episodes and shows a flight."""
     judged = config.evaluation
     visible = make(config.env, 1).spec.arena is not None
@@ -173,8 +228,9 @@ def _finish(run: RunDirectory, config: ExperimentConfig) -> None:
         greedy=judged.greedy,
         gif=visible,
         name="final",
+        executor=executor,
     )
-    run.set_status("finished", config.rounds)
+    run.set_status("finished", rounds, reason)
 
 
 def evaluate(
@@ -187,6 +243,8 @@ def evaluate(
     gif: bool = False,
     checkpoint: str = "best",
     name: str = "",
+    executor: Executor | None = None,
+    keep_flights: bool = False,
 ) -> dict[str, Any]:
     """Plays frozen parameters on held-out episodes.
 
@@ -199,11 +257,14 @@ def evaluate(
         gif: Whether the first episode is also drawn, into ``media/flight.gif``.
         checkpoint: ``best``, ``latest`` or a step number.
         name: Of the file in ``eval/``; by default made of seed, episodes and manner.
+        executor: Where the episodes are played; here, if left out. It is not read from the run: a
+            stranger's never says which cluster we join.
+        keep_flights: Whether all flights are written down, into ``media/flights.npz``.
 
     Returns:
-        ``return``, ``success``, ``collision`` and what else the world scores, each ``{mean, low,
-        high}`` with a 95 % bootstrap interval over episodes; then how it was obtained, with
-        the damaged checkpoints that were passed over as ``skipped``.
+        ``return``, ``success`` and what else the world scores, each ``{mean, low, high}`` with a
+        95 % bootstrap interval over episodes; then how it was obtained, damaged checkpoints that
+        were passed over as ``skipped``, and the ``gap`` where overrides lead into a simulator.
 
     Raises:
         ConfigurationError: An override does not fit the run.
@@ -215,17 +276,56 @@ def evaluate(
     which = checkpoints.load(directory.checkpoints, _which(checkpoint))
     state = TrainingState.from_checkpoint(which)
     teams = parts.sites(state.params)
-    scores = play(config.env, parts.seats, teams, episodes, seed, greedy)
+    plan = (parts.seats, teams, episodes, seed, greedy)
+    scores, written = _played(directory, config, overrides, plan, executor, keep_flights)
     manner = "greedy" if greedy else "stochastic"
     facts = {"episodes": episodes, "seed": seed, "policy": manner, "round": state.round}
     told = {"overrides": list(overrides), "skipped": list(which.skipped)}
     result: dict[str, Any] = {**summary(scores), **facts, **told}
-    name = name or f"seed{seed}-episodes{episodes}-{manner}"
+    name = (
+        name
+        or f"seed{seed}-episodes{episodes}-{manner}{'-airsim' if elsewhere(config.env) else ''}"
+    )
     directory.write(f"eval/{name}.json", json.dumps(finite(result), indent=1))
+    result |= written
     if gif:
         team = Team(parts.seats, teams[0])
         result["gif"] = str(_fly(directory, config, team, seed, greedy))
     return result
+
+
+def _played(
+    directory: RunDirectory,
+    config: ExperimentConfig,
+    overrides: Sequence[str],
+    plan: _Plan,
+    executor: Executor | None,
+    keep: bool,
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Scores of the episodes; and what is told of flights that were written down."""
+    if not keep and not elsewhere(config.env):
+        shards = config.evaluation.shards
+        if executor is not None:
+            return play(config.env, *plan, executor=executor, shards=shards), {}
+        named = any(text.partition("=")[0].split(".")[0] == "executor" for text in overrides)
+        with closing(make_executor(config.executor if named else ExecutorConfig())) as own:
+            return play(config.env, *plan, executor=own, shards=shards), {}
+    home = load_experiment(directory.resolved_config, at_home(overrides))
+    flown, gap = evaluated(config, home, lambda env: matches(env, *plan))
+    return flown.scores, _flown(directory, flown, gap, keep)
+
+
+def _flown(
+    directory: RunDirectory, flown: Outing, gap: dict[str, Any] | None, keep: bool
+) -> dict[str, Any]:
+    """Writes down what was flown; returns what is told of it."""
+    told: dict[str, Any] = {}
+    if keep:
+        told["flights"] = str(directory.write("media/flights.npz", pack_flights(flown.flights)))
+    if gap is not None:
+        directory.write("gap.json", json.dumps(finite(gap)))
+        told["gap"] = {name: part for name, part in gap.items() if name != "episodes"}
+    return told
 
 
 def _which(checkpoint: str) -> int | Literal["latest", "best"]:
@@ -249,5 +349,6 @@ def _fly(
     def policy(view: View) -> Array:
         return team.act(view, None if greedy else rng)
 
-    flight = record(world, policy, held_out(seed))
+    with closing(world):
+        flight = record(world, policy, held_out(seed))
     return save_gif(flight, directory.media / "flight.gif", title=config.name)

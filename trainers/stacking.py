@@ -33,6 +33,7 @@ def stacked(parts: Mapping[int, Learned], params: Params, moments: Params) -> Le
         _replaced(np.zeros(count, np.int64), places, [one.examples for one in own]),
         {name: float(np.mean([one.metrics[name] for one in own])) for name in names},
         Traffic(sum(one.traffic.up for one in own), sum(one.traffic.down for one in own)),
+        _replaced(np.zeros(count, np.int64), places, [one.steps for one in own]),
     )
 
 
@@ -47,14 +48,15 @@ def settled(learned: Learned, params: Params, moments: Params, absent: Sequence[
     """
     if not absent:
         return learned
-    examples = learned.examples.copy()
-    examples[list(absent)] = 0
+    examples, steps = learned.examples.copy(), learned.steps.copy()
+    examples[list(absent)] = steps[list(absent)] = 0
     count = len(examples)
     return replace(
         learned,
         params=learned.params | _back(learned.params, params, absent, count),
         moments=learned.moments | _back(learned.moments, moments, absent, count),
         examples=examples,
+        steps=steps,
     )
 
 

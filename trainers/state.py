@@ -15,7 +15,7 @@ from qmarl.types import Params
 from trainers.groups import Group
 
 NUMBERS = ("round", "env_steps", "best", "best_round")
-PARTS = ("params", "moments", "server")
+PARTS = ("params", "moments", "server", "links")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class TrainingState:
         params: Parameters ``(S, ...)`` of every group, shared ones as the server has them.
         moments: Optimiser moments of every group.
         server: State of every group's server.
+        links: State of every client's link.
     """
 
     round: int
@@ -39,6 +40,7 @@ class TrainingState:
     params: dict[str, Params]
     moments: dict[str, Params]
     server: dict[str, Params] = field(default_factory=dict)
+    links: dict[str, Params] = field(default_factory=dict)
 
     @property
     def is_best(self) -> bool:
@@ -73,7 +75,11 @@ class TrainingState:
         except KeyError as error:
             raise RunError(f"the checkpoint of step {checkpoint.step} lacks {error}") from error
         return cls(
-            **numbers, params=parts["params"], moments=parts["moments"], server=parts["server"]
+            **numbers,
+            params=parts["params"],
+            moments=parts["moments"],
+            server=parts["server"],
+            links=parts["links"],
         )
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from qmarl.federated.round_report import RoundReport
 from qmarl.types import Array, Params
 from trainers.federation import Federation
+from trainers.participation_log import Attendance
 from trainers.rounds import Outcome, Rounds
+from trainers.secure_links import Links
 from trainers.state import TrainingState
 
 Evaluate = Callable[[Mapping[str, Params]], dict[str, float]]
@@ -22,6 +24,8 @@ Report = Callable[[int, dict[str, float]], None]
 """Takes the metrics of a round."""
 Note = Callable[[int, Mapping[str, RoundReport]], None]
 """Takes what happened in every group's federation in a round."""
+Witness = Callable[[int, Attendance], None]
+"""Takes which fleets came in a round."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Trainer:
         evaluate_every: Rounds between evaluations; 0 means only after the last.
         keep_every: Rounds between checkpoints.
         note: Takes what happened in every group's federation in a round.
+        witness: Takes which fleets came in a round.
+        links: What protects the federations' messages.
     """
 
     rounds: Rounds
@@ -50,17 +56,29 @@ class Trainer:
     evaluate_every: int
     keep_every: int
     note: Note | None = None
+    witness: Witness | None = None
+    links: Links | None = None
 
-    def run(self, state: TrainingState, completed: Callable[[TrainingState], None]) -> None:
-        """Goes on from ``state`` to the last round.
+    @property
+    def ended(self) -> str:
+        """Why no further round may follow, though some are left; empty if they may."""
+        return next((each.ended for each in self.federations.values() if each.ended), "")
+
+    def run(self, state: TrainingState, completed: Callable[[TrainingState], None]) -> str:
+        """Goes on from ``state`` to the last round, or to the last one that may be played.
 
         Args:
             state: Where to start.
             completed: Told of the state after each round, so that an interruption loses nothing.
+
+        Returns:
+            Empty, or why the run ended before its last round.
         """
         for name, federation in self.federations.items():
             federation.restore(state.server.get(name))
-        while state.round < self.total:
+        if self.links is not None:
+            self.links.restore(state.links)
+        while state.round < self.total and not self.ended:
             started = perf_counter()
             state, metrics = self._round(state)
             state, scores = self._judge(state)
@@ -70,6 +88,7 @@ class Trainer:
             completed(state)
             if state.is_best or self._due(state.round, self.keep_every):
                 self.keep(state)
+        return self.ended if state.round < self.total else ""
 
     def _round(self, state: TrainingState) -> tuple[TrainingState, dict[str, float]]:
         """One round: from parameters and moments to the next ones."""
@@ -80,28 +99,44 @@ class Trainer:
             else params
             for name, params in state.params.items()
         }
-        present = {name for each in self.federations.values() for name in each.asked}
+        present = {name for each in self.federations.values() for name in each.present}
         who = present if self.federations else None
-        outcome = self.rounds.play(start, state.moments, number, number / self.total, who)
+        at_work = {k: v for each in self.federations.values() for k, v in each.at_work.items()}
+        progress = number / self.total
+        outcome = self.rounds.play(start, state.moments, number, progress, who, at_work)
+        if self.witness is not None:
+            self.witness(number, Attendance(outcome.came, outcome.missed))
         params = {name: learned.params for name, learned in outcome.learned.items()}
         moments = {name: learned.moments for name, learned in outcome.learned.items()}
         reports: dict[str, RoundReport] = {}
         started = perf_counter()
         for name, federation in self.federations.items():
-            examples = outcome.learned[name].examples
+            learned = outcome.learned[name]
             reports[name] = federation.gather(
-                params[name], examples, number, moments[name], outcome.missed
+                params[name],
+                learned.examples,
+                number,
+                moments[name],
+                outcome.missed,
+                learned.steps,
+                outcome.at_work.keys(),
             )
             params[name] = federation.joined(params[name])
         if self.note is not None and reports:
             self.note(number, reports)
-        server = {name: each.state() for name, each in self.federations.items()}
-        steps = state.env_steps + outcome.env_steps
+        hidden = any(each.hidden for each in reports.values())
+        linked = self.links.end(number, hidden) if self.links is not None else {}
         after = replace(
-            state, round=number + 1, env_steps=steps, params=params, moments=moments, server=server
+            state,
+            round=number + 1,
+            env_steps=state.env_steps + outcome.env_steps,
+            params=params,
+            moments=moments,
+            server={name: each.state() for name, each in self.federations.items()},
+            links=self.links.state() if self.links is not None else {},
         )
         seconds = {"clock/federate_s": perf_counter() - started}
-        return after, measured(outcome, reports, steps) | seconds
+        return after, measured(outcome, reports, after.env_steps) | linked | seconds
 
     def _judge(self, state: TrainingState) -> tuple[TrainingState, dict[str, float]]:
         """Evaluates when it is time, and notes when the parameters are the best so far."""
@@ -114,7 +149,7 @@ class Trainer:
         return state, scores
 
     def _due(self, done: int, every: int) -> bool:
-        return done == self.total or (every > 0 and done % every == 0)
+        return done == self.total or (every > 0 and done % every == 0) or bool(self.ended)
 
 
 def measured(
@@ -146,19 +181,30 @@ def measured(
 def federated(report: RoundReport) -> dict[str, float]:
     """A round of one group's federation in numbers."""
     brought = report.contributions
-    return {
-        "asked": len(report.asked),
-        "participants": len(report.participants),
+    told: dict[str, float] = {
         "rejected": len(report.rejected),
-        "missing": len(report.missing),
         "kept": float(bool(report.kept)),
-        "staleness": _mean(np.array([one.staleness for one in brought], np.float64)),
-        "client_norm": _mean(np.array([one.norm for one in brought])),
-        "similarity": _mean(np.array([one.similarity for one in brought])),
         "update_norm": report.update_norm,
-        "bytes_up": report.bytes_up,
-        "bytes_down": report.bytes_down,
     }
+    if not report.hidden:  # else these would tell how many were drawn
+        told |= {
+            "asked": len(report.asked),
+            "participants": len(report.participants),
+            "missing": len(report.missing),
+            "bytes_up": report.bytes_up,
+            "bytes_down": report.bytes_down,
+        }
+    if report.spent is not None:
+        told["epsilon"] = report.spent.epsilon
+    else:
+        told |= {
+            "staleness": _mean(np.array([one.staleness for one in brought], np.float64)),
+            "client_norm": _mean(np.array([one.norm for one in brought])),
+            "similarity": _mean(np.array([one.similarity for one in brought])),
+        }
+    if report.clipping_norm is not None:
+        told["clipping_norm"] = report.clipping_norm
+    return told
 
 
 def _mean(values: Array) -> float:

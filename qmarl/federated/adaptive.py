@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from qmarl.config import Section
-from qmarl.federated.aggregators import Update, average
+from qmarl.federated.aggregators import Strategy, Update, average
 from qmarl.types import Array, Params
 
 
-class _Adaptive(Section):
+class _Adaptive(Strategy):
     """What the three have in common; without bias correction, as published."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     weighted: bool = True
     """Whether clients weigh by their examples; otherwise all weigh the same."""
@@ -26,10 +23,6 @@ class _Adaptive(Section):
     """Decay of the first moment."""
     tau: float = Field(default=1e-3, gt=0)
     """Degree of adaptivity: added to the root; the second moment starts at its square."""
-
-    def least(self) -> int:
-        """1: it can do with any number of updates."""
-        return 1
 
     def _step(
         self, updates: Sequence[Update], state: Params, grown: Callable[[Array, Array], Array]

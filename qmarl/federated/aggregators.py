@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol
@@ -25,6 +26,8 @@ class Update:
         staleness: Steps that the server made since it sent the model that this began from.
         discount: Factor that is already in the deltas, because they came late.
         information: Diagonal Fisher information by name, where clients send it.
+        below: One half if its norm was below the clipping norm, less than nothing by as much if it
+            was not, and noise: what adaptive clipping asks of private clients.
     """
 
     client: str
@@ -34,6 +37,7 @@ class Update:
     staleness: int = 0
     discount: float = 1.0
     information: Params = field(default_factory=dict)
+    below: float = 0.0
 
 
 class Aggregator(Protocol):
@@ -41,6 +45,13 @@ class Aggregator(Protocol):
 
     def least(self) -> int:
         """Fewest updates that it can do with."""
+        ...
+
+    def facing(self, caught: int) -> Aggregator:
+        """The same rule where the updates of ``caught`` malicious clients were refused before it.
+
+        It bears with as many fewer malicious clients among those that are left.
+        """
         ...
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
@@ -54,29 +65,39 @@ class Aggregator(Protocol):
         ...
 
 
-class FedAvg(Section):
-    """Average of the deltas, weighted by examples (McMahan et al. 2017, arXiv:1602.05629)."""
+class Strategy(Section):
+    """An aggregator in the configuration; by itself it promises nothing about malicious clients."""
 
     shorthand: ClassVar[str | None] = "kind"
+
+    def least(self) -> int:
+        """1: it can do with any number of updates."""
+        return 1
+
+    def facing(self, caught: int) -> Aggregator:  # noqa: ARG002 - it counts on none
+        """Itself."""
+        return self
+
+    @abstractmethod
+    def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
+        """As :meth:`Aggregator.aggregate`."""
+
+
+class FedAvg(Strategy):
+    """Average of the deltas, weighted by examples (McMahan et al. 2017, arXiv:1602.05629)."""
 
     kind: Literal["fedavg"] = "fedavg"
     """The aggregator's name in the configuration."""
     weighted: bool = True
     """Whether clients weigh by their examples; otherwise all weigh the same."""
 
-    def least(self) -> int:
-        """1: it can do with any number of updates."""
-        return 1
-
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the average; there is no state."""
         return average(updates, self.weighted), state
 
 
-class FedAvgM(Section):
+class FedAvgM(Strategy):
     """FedAvg with momentum on the server (Hsu et al. 2019, arXiv:1909.06335)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["fedavgm"] = "fedavgm"
     """The aggregator's name in the configuration."""
@@ -86,10 +107,6 @@ class FedAvgM(Section):
     """Factor of the server's step."""
     server_momentum: float = Field(default=0.9, ge=0, lt=1)
     """Part of the last step's velocity that stays."""
-
-    def least(self) -> int:
-        """1: it can do with any number of updates."""
-        return 1
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns ``lr * velocity``, where ``velocity = momentum * velocity + average``."""
@@ -103,10 +120,8 @@ class FedAvgM(Section):
         return step, after
 
 
-class FedProx(Section):
+class FedProx(Strategy):
     """FedAvg of clients that are held near the broadcast (Li et al. 2020, arXiv:1812.06127)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["fedprox"] = "fedprox"
     """The aggregator's name in the configuration."""
@@ -115,28 +130,18 @@ class FedProx(Section):
     proximal_mu: float = Field(default=0.01, ge=0)
     """Strength of the client's extra loss ``mu / 2 * |parameters - broadcast|^2``."""
 
-    def least(self) -> int:
-        """1: it can do with any number of updates."""
-        return 1
-
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the average; what makes the difference happens at the clients."""
         return average(updates, self.weighted), state
 
 
-class FedNova(Section):
+class FedNova(Strategy):
     """Average of the deltas per local step (Wang et al. 2020, arXiv:2007.07481)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["fednova"] = "fednova"
     """The aggregator's name in the configuration."""
     weighted: bool = True
     """Whether clients weigh by their examples; otherwise all weigh the same."""
-
-    def least(self) -> int:
-        """1: it can do with any number of updates."""
-        return 1
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the average delta per step, times the average number of steps."""

@@ -15,7 +15,8 @@ def check_aggregator(make: Callable[[], Aggregator], clients: int = 5, seed: int
     """Proves on random updates that an aggregator keeps its protocol.
 
     It must be pure, independent of the updates' order and of the unit in which examples are
-    counted, keep names and shapes in float64, and treat identical clients as one.
+    counted, keep names and shapes in float64, treat identical clients as one, and need no more
+    clients when a malicious one was caught than before.
 
     Args:
         make: Makes a fresh aggregator.
@@ -30,6 +31,7 @@ def check_aggregator(make: Callable[[], Aggregator], clients: int = 5, seed: int
     _check_purity(make(), updates)
     _check_unit(make(), updates)
     _check_identical(make(), updates[0], clients)
+    _check_facing(make(), updates)
 
 
 def check_channel(channel: Channel) -> None:
@@ -102,6 +104,13 @@ def _check_identical(aggregator: Aggregator, update: Update, clients: int) -> No
         _rounds(aggregator, copies(3)),
         "the weights of identical clients must not matter",
     )
+
+
+def _check_facing(aggregator: Aggregator, updates: Sequence[Update]) -> None:
+    fewer = aggregator.facing(1)
+    assert fewer.least() <= aggregator.least(), "one malicious client less needs no more clients"
+    _check_order(fewer, updates)
+    _check_purity(fewer, updates)
 
 
 def _check_close(left: list[Params], right: list[Params], promise: str) -> None:

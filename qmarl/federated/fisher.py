@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from qmarl.config import Section
-from qmarl.federated.aggregators import Update
+from qmarl.federated.aggregators import Strategy, Update
 from qmarl.types import Array, Params
 
 PREFIX = "fisher/"
 """Before a parameter's name: the client's Fisher information about it."""
 
 
-class FisherAvg(Section):
+class FisherAvg(Strategy):
     """Average of each coordinate, weighted by Fisher information (arXiv:2111.09832, eq. 4).
 
     Clients send the diagonal of their information with their deltas. Only how it is spread over
     the parameters counts: every client's is scaled to mean 1, so that nobody gains by large claims.
     """
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["fisher"] = "fisher"
     """The aggregator's name in the configuration."""
@@ -31,10 +28,6 @@ class FisherAvg(Section):
     """Whether clients weigh by their examples too; otherwise all weigh the same."""
     damping: float = Field(default=0.1, gt=0)
     """Added to the information of mean 1: where nobody knows anything, all weigh the same."""
-
-    def least(self) -> int:
-        """1: it can do with any number of updates."""
-        return 1
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the weighted average; there is no state."""

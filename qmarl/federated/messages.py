@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped] # it has no stubs
@@ -21,6 +23,7 @@ DEFAULT_LIMIT = 16 * 2**20
 DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "uint32": "<u4", "uint8": "|u1"}
 """The kinds of numbers that may travel, with their little-endian codes."""
 
+_NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 _MAGIC = b"QM"
 _DIGEST = 16
 _HEADER = len(_MAGIC) + 1 + _DIGEST
@@ -47,23 +50,61 @@ def encode(envelope: Envelope) -> bytes:
     Raises:
         MessageError: The envelope holds something that :func:`decode` would refuse.
     """
+    return encode_for([envelope.client], envelope)[envelope.client]
+
+
+def encode_for(clients: Iterable[str], envelope: Envelope) -> dict[str, bytes]:
+    """Packs the same envelope for many clients, as :func:`encode` would for each of them.
+
+    What they have in common is packed and digested once: all arrays lie before the client's name.
+
+    Args:
+        clients: Whom to name in the messages, in the place of the envelope's own client.
+        envelope: As for :func:`encode`.
+
+    Raises:
+        MessageError: The envelope holds something that :func:`decode` would refuse.
+    """
+    common = msgpack.Packer().pack_map_header(len(_FIELDS)) + _packed("arrays", _entries(envelope))
+    shared = hashlib.blake2b(bytes([VERSION]), digest_size=_DIGEST)
+    shared.update(common)
+    messages = {}
+    for client in clients:
+        own = _own(replace(envelope, client=client))
+        digest = shared.copy()
+        digest.update(own)
+        messages[client] = b"".join((_MAGIC, bytes([VERSION]), digest.digest(), common, own))
+    return messages
+
+
+def _entries(envelope: Envelope) -> dict[str, list[Any]]:
+    """An envelope's arrays as they travel."""
     if len(envelope.arrays) > _MOST_NAMES:
         raise _refusal(f"{len(envelope.arrays)} arrays, at most {_MOST_NAMES} travel together")
     if set(envelope.arrays) != set(envelope.periods):
         raise _refusal(f"arrays {sorted(envelope.arrays)} but periods {sorted(envelope.periods)}")
-    body = {
+    return {
+        _name(name, "array name"): _pack(name, array, envelope.periods[name])
+        for name, array in envelope.arrays.items()
+    }
+
+
+def _own(envelope: Envelope) -> bytes:
+    """All but an envelope's arrays."""
+    parts: dict[str, Any] = {
         "kind": _kind(envelope.kind),
         "round": _count(envelope.round, "round"),
         "client": _name(envelope.client, "client"),
         "group": _name(envelope.group, "group"),
-        "arrays": {
-            _name(name, "array name"): _pack(name, array, envelope.periods[name])
-            for name, array in envelope.arrays.items()
-        },
         "examples": _count(envelope.examples, "examples"),
         "metrics": _metrics(envelope.metrics),
     }
-    return seal(msgpack.packb(body))
+    return b"".join(_packed(name, value) for name, value in parts.items())
+
+
+def _packed(name: str, value: Any) -> bytes:
+    """One entry of a map."""
+    return bytes(msgpack.packb(name) + msgpack.packb(value))
 
 
 def decode(payload: bytes, limit_bytes: int = DEFAULT_LIMIT) -> Envelope:
@@ -102,16 +143,16 @@ def size_limit(layout: Layout) -> int:
 
 def seal(body: bytes) -> bytes:
     """Puts magic, version and digest before ``body``; it shows damage, not forgery."""
-    return _MAGIC + bytes([VERSION]) + _digest(body) + body
+    return b"".join((_MAGIC, bytes([VERSION]), _digest(body), body))
 
 
-def _digest(body: bytes) -> bytes:
+def _digest(body: bytes | memoryview) -> bytes:
     digest = hashlib.blake2b(bytes([VERSION]), digest_size=_DIGEST)
     digest.update(body)  # not joined with the version before: that would copy it
     return digest.digest()
 
 
-def _opened(payload: bytes, limit_bytes: int) -> bytes:
+def _opened(payload: bytes, limit_bytes: int) -> memoryview:
     if not isinstance(payload, bytes):
         raise _refusal(f"a message must be bytes, got {type(payload).__name__}")
     if len(payload) > limit_bytes:
@@ -120,13 +161,13 @@ def _opened(payload: bytes, limit_bytes: int) -> bytes:
         raise _refusal("it does not begin as a message of this project")
     if payload[2] != VERSION:
         raise _refusal(f"format version {payload[2]}, this program reads version {VERSION}")
-    body = payload[_HEADER:]
+    body = memoryview(payload)[_HEADER:]  # not a copy
     if _digest(body) != payload[3:_HEADER]:
         raise _refusal("its checksum does not fit its content")
     return body
 
 
-def _unpack(body: bytes) -> Any:
+def _unpack(body: memoryview) -> Any:
     # Lists and maps are preallocated at their declared length, at every depth: hence the low caps.
     try:
         return msgpack.unpackb(
@@ -137,12 +178,12 @@ def _unpack(body: bytes) -> Any:
 
 
 def _pack(name: str, array: Array, period: float | None) -> list[Any]:
-    dtype = str(array.dtype.newbyteorder("="))
-    if dtype not in DTYPES:
-        raise _refusal(f"array {name!r} is {dtype}, allowed are {', '.join(DTYPES)}")
+    dtype = _NAMES.get(array.dtype.newbyteorder("<"))
+    if dtype is None:
+        raise _refusal(f"array {name!r} is {array.dtype}, allowed are {', '.join(DTYPES)}")
     if array.ndim > _MOST_AXES:
         raise _refusal(f"array {name!r} has {array.ndim} axes, at most {_MOST_AXES} travel")
-    raw = array.astype(DTYPES[dtype]).tobytes()
+    raw = array.astype(DTYPES[dtype], copy=False).tobytes()
     return [dtype, list(array.shape), _period(period, name), raw]
 
 

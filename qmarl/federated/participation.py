@@ -30,6 +30,11 @@ class Participation(Protocol):
         """Says whether a client comes late, and this round is its first one."""
         ...
 
+    @property
+    def chance(self) -> float:
+        """Probability of each client, independent of all others; 1 where it is not drawn so."""
+        ...
+
 
 class _Drawn(Section):
     """What all kinds have in common: everybody is there from the start."""
@@ -43,6 +48,11 @@ class _Drawn(Section):
     def joins(self, client: str, round_number: int) -> bool:  # noqa: ARG002 - nobody ever does
         """Nobody comes late."""
         return False
+
+    @property
+    def chance(self) -> float:
+        """1: nobody is drawn independently of the others."""
+        return 1.0
 
 
 class Everyone(_Drawn):
@@ -84,6 +94,11 @@ class Poisson(_Drawn):
     """How clients are chosen."""
     rate: float = Field(default=0.5, gt=0, le=1)
     """Probability with which a client takes part in a round."""
+
+    @property
+    def chance(self) -> float:
+        """The rate."""
+        return self.rate
 
     def drawn(self, clients: Sequence[str], round_number: int, seed: int) -> tuple[str, ...]:
         """Those whose lot is below the rate."""

@@ -79,17 +79,17 @@ class Noise:
 
     Attributes:
         config: The section.
-        clients: Number of clients in all.
+        expected: Expected number of clients in a round, which every sum is divided by: known
+            beforehand, whoever comes.
         parts: How many clients add a part each, with ``noise: distributed``: as many as are sure to
             be in a sum, so the threshold of secure aggregation; more of them only add noise.
 
     Raises:
-        ConfigurationError: The noise on the count alone would cost more than the multiplier allows,
-            or there are fewer clients than ``parts``.
+        ConfigurationError: The noise on the count alone would cost more than the multiplier allows.
     """
 
     config: PrivacyConfig
-    clients: int
+    expected: float
     parts: int = 1
 
     def __post_init__(self) -> None:
@@ -100,15 +100,6 @@ class Noise:
                 "federation.privacy.adaptive.clipped_count_stddev: must be more than half of"
                 f" noise_multiplier {multiplier:g}, got {self.count_noise:g}"
             )
-        if not 1 <= self.parts <= self.clients:
-            raise ConfigurationError(
-                f"federation.privacy: {self.parts} of {self.clients} clients cannot add the noise"
-            )
-
-    @property
-    def expected(self) -> float:
-        """Expected number of clients in a round, which every sum is divided by."""
-        return self.config.sampling_rate * self.clients
 
     @property
     def count_noise(self) -> float:
@@ -134,6 +125,30 @@ class Noise:
         power = 2 if self.config.mechanism == "gaussian" else 1
         rest: float = multiplier**-power - (2 * self.count_noise) ** -power
         return float(rest ** (-1 / power))
+
+    def units(self, size: int, clipping_norm: float) -> Array:
+        """Returns the ``(d,)`` or ``(d + 1,)`` sizes that a contribution's numbers are of.
+
+        Divided by them, all numbers of a client without noise are within -1 and 1.
+
+        Args:
+            size: ``d``, the number of parameters.
+            clipping_norm: The round's.
+        """
+        norms = np.full(size, clipping_norm)
+        return np.append(norms, 1.0) if self.config.adaptive else norms
+
+    @property
+    def span(self) -> float:
+        """Power of two that no number of a client passes, in :meth:`units`, noise included.
+
+        Numbers of 52 random bits end at 8.6 deviations, or at 37 scales of Laplace noise.
+        """
+        loudest = max(self.update_noise, self.count_noise if self.config.adaptive else 0.0)
+        if self.config.noise == "server":
+            loudest = 0.0
+        tail = 9.0 if self.config.mechanism == "gaussian" else 40.0
+        return float(2.0 ** np.ceil(np.log2(1 + tail * loudest)))
 
     def contribution(self, vector: Array, clipping_norm: float) -> Array:
         """Returns the clipped vector, and behind it, where clipping is adaptive, a bit less 1/2."""
@@ -163,7 +178,7 @@ class ClientPrivacy:
     Attributes:
         noise: How much, and where.
         source: Where it comes from.
-        name: The client's name.
+        name: Names the client's noise; no other party of the run may have the same.
     """
 
     noise: Noise
@@ -193,14 +208,16 @@ class ServerPrivacy:
     Args:
         noise: How much, and where.
         source: Where it comes from.
+        name: Names the server's noise; no other party of the run may have the same.
 
     Attributes:
         clipping_norm: The norm for the next round.
     """
 
-    def __init__(self, noise: Noise, source: NoiseSource) -> None:
+    def __init__(self, noise: Noise, source: NoiseSource, name: str = "server") -> None:
         self.noise = noise
         self.source = source
+        self.name = name
         self.clipping_norm = noise.config.clipping_norm
 
     def release(self, total: Array, round_number: int) -> Array:
@@ -216,7 +233,7 @@ class ServerPrivacy:
         """
         if self.noise.config.noise == "server":
             total = total + self.noise.drawn(
-                total.size, self.clipping_norm, self.source, round_number, "server"
+                total.size, self.clipping_norm, self.source, round_number, self.name
             )
         mean = total / self.noise.expected
         adaptive = self.noise.config.adaptive

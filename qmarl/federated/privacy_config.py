@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from qmarl.config import Section
-from qmarl.federated.accounting import Accountant, Adjacency, Event, Mechanism
-from qmarl.federated.privacy_ledger import Ledger, Spent
+from qmarl.federated.accounting import Accountant, Event, Mechanism
+from qmarl.federated.privacy_ledger import Ledger
 from qmarl.federated.privacy_noise import NoiseSource
 
 
@@ -44,84 +44,56 @@ class PrivacyConfig(Section):
     noise: Literal["server", "client", "distributed"] = "server"
     """Who adds it. ``server``: the server, which is trusted. ``client``: each client all of it, so
     that nobody is trusted. ``distributed``: each client its part, under secure aggregation."""
-    sampling: Literal["poisson", "fixed"] = "poisson"
-    """How clients are drawn: each independently, or always the same number of them."""
-    sampling_rate: float = Field(default=1.0, gt=0, le=1)
-    """Probability that a client takes part in a round; at 1 sampling hides nobody."""
     delta: float = Field(default=1e-5, gt=0, lt=1)
     """Probability with which the guarantee may fail; far below one over the number of clients."""
     epsilon: float | None = Field(default=None, gt=0)
     """Budget: the run ends before the round that would exceed it. Unlimited when left out."""
     accountant: Accountant = "pld"
-    """``pld`` is tighter and knows Poisson-sampled Laplace noise; ``rdp`` knows fixed samples."""
-    secure: bool = False
-    """Whether noise and samples come from the system's entropy. The default takes them from the
-    run's seed: right for a simulation, which has to repeat itself, and no protection against
-    anybody who knows the seed."""
+    """``pld`` (privacy loss distributions) is tighter; ``rdp`` (Rényi divergences) is what others
+    often quote, and cannot count Poisson-sampled Laplace noise."""
+    noise_seed: Literal["run", "system"] = "run"
+    """Where noise and samples come from. ``run``: from the run's seed, right for a simulation,
+    which has to repeat itself, and no protection against anybody who knows the seed. ``system``:
+    from the system's entropy, so that the noise is secret and no run is ever repeated."""
 
-    @model_validator(mode="after")
-    def _countable(self) -> Self:
-        if self._drawn == "fixed" and (self.accountant, self.mechanism) != ("rdp", "gaussian"):
-            raise ValueError(
-                "sampling: 'fixed' can only be counted with 'accountant: rdp' and gaussian noise"
-            )
-        if self._drawn == "poisson" and (self.accountant, self.mechanism) == ("rdp", "laplace"):
-            raise ValueError(
-                "accountant: 'rdp' cannot count Poisson-sampled laplace noise, 'pld' can"
-            )
-        return self
-
-    @property
-    def adjacency(self) -> Adjacency:
-        """Which runs must look alike; of a fixed number of clients none can be taken away."""
-        return "replace_one" if self._drawn == "fixed" else "add_remove"
-
-    def event(self, clients: int) -> Event:
-        """Returns what one round releases, of so many clients in all.
+    def event(self, rate: float, groups: int = 1) -> Event:
+        """Returns what one round releases.
 
         Amplification by sampling is only claimed against those who do not see who takes part.
         Where clients add the noise the guarantee is against the server, which does: there a round
         counts for every client as if it had taken part.
+
+        Args:
+            rate: Probability with which each client, independently, takes part; 1 where clients
+                are not drawn that way.
+            groups: Groups of agents that each client has a model of. It is in all or none of their
+                sums, so they are one release, in which its vector is as much longer.
         """
-        drawn = self._drawn
-        rate = 1.0 if drawn == "none" else self.sampling_rate
-        population = clients if drawn == "fixed" else 0
-        return Event(self.mechanism, self.noise_multiplier, drawn, rate, population)
+        claimed = rate if self.noise == "server" else 1.0
+        power = 2 if self.mechanism == "gaussian" else 1
+        multiplier = self.noise_multiplier / groups ** (1 / power)
+        return Event(self.mechanism, multiplier, "poisson" if claimed < 1 else "none", claimed)
 
     def source(self, seed: int) -> NoiseSource:
-        """Returns where noise and samples come from in a run with this seed."""
-        return NoiseSource(None if self.secure else seed)
+        """Returns where noise and samples come from, in a run with this seed."""
+        return NoiseSource.secret() if self.noise_seed == "system" else NoiseSource(seed)
 
     def ledger(self) -> Ledger:
         """Returns an empty ledger."""
-        return Ledger(self.delta, self.accountant, self.adjacency, outside(self))
-
-    @property
-    def _drawn(self) -> Literal["none", "poisson", "fixed"]:
-        hidden = self.noise == "server" and self.sampling_rate < 1
-        return self.sampling if hidden else "none"
-
-
-def forecast(config: PrivacyConfig, clients: int, rounds: int) -> Spent:
-    """Returns what ``rounds`` rounds of ``clients`` clients would cost, before any is played.
-
-    Raises:
-        ConfigurationError: The package for accounting is not installed.
-    """
-    ledger = config.ledger()
-    ledger.record(config.event(clients), rounds)
-    return ledger.spent()
+        return Ledger(self.delta, self.accountant, outside=outside(self))
 
 
 def outside(config: PrivacyConfig) -> tuple[str, ...]:
     """Returns what the guarantee does not cover, one sentence each."""
     told = [
-        "Metrics that clients send (rewards, losses, numbers of examples) are in clear.",
-        "Who took part, and whether a round was kept for want of clients, is in clear.",
-        "What a client's other parameters, its worlds or its evaluation reveal is not counted.",
+        "The guarantee is about the server's parameters, for those who see nothing else.",
+        "Metrics (rewards, losses, steps, refusals) are in clear; some tell how many took part.",
+        "Whether a round was kept, because clients were missing, is in clear.",
+        "What clients' other parameters, checkpoints or evaluations reveal is not counted.",
+        "Where agents share their worlds, one also shows in what the others learn.",
         "Noise is in float64; the last bits of a number may say more than its distribution.",
     ]
-    if not config.secure:
+    if config.noise_seed == "run":
         told.append("Noise comes from the run's seed: it hides nothing from who knows the seed.")
     if config.noise == "server":
         told.append("The server sees the updates, or their sum, before the noise; it is trusted.")

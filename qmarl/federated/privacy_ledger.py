@@ -35,6 +35,7 @@ class Spent:
         rounds: Number of releases.
         statement: The guarantee in a sentence, or that there is none to speak of.
         outside: What it does not cover, one sentence each.
+        accountant: What counted it.
     """
 
     epsilon: float
@@ -43,6 +44,7 @@ class Spent:
     rounds: int
     statement: str
     outside: tuple[str, ...]
+    accountant: Accountant
 
 
 class Ledger:
@@ -99,7 +101,15 @@ class Ledger:
         """Returns the account."""
         epsilon = self.epsilon()
         statement = _statement(self._entries, epsilon, self.delta, self.adjacency)
-        return Spent(epsilon, self.delta, self.adjacency, self.rounds, statement, self.outside)
+        return Spent(
+            epsilon,
+            self.delta,
+            self.adjacency,
+            self.rounds,
+            statement,
+            self.outside,
+            self.accountant,
+        )
 
     def state(self) -> Params:
         """Returns all that a checkpoint needs, one row for each event."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -16,18 +17,25 @@ from qmarl.types import Array
 class NoiseSource:
     """Where noise and client samples come from.
 
-    The generator is the same stream cipher in both cases; only its key differs. Numbers have 52
-    random bits and are float64, so what an observer could read from their last bits (Mironov 2012)
-    is outside any guarantee.
+    Every name has a stream of its own, and must serve only once. Numbers have 52 random bits and
+    are float64, so what an observer could read from their last bits (Mironov 2012) is outside any
+    guarantee.
 
     Attributes:
         seed: The run's seed: the same name gives the same noise, so that a simulation continues
             after a checkpoint as if nothing had happened, and whoever knows the seed can take the
-            noise away. ``None``: a fresh 256-bit key of the system's entropy for every draw, as a
-            run with real clients needs; no draw can be repeated.
+            noise away. Or a secret, as a run with real clients needs: see :meth:`secret`.
     """
 
-    seed: int | None
+    seed: int = field(repr=False)
+
+    @classmethod
+    def secret(cls) -> Self:
+        """Returns a source under 256 bits of the system's entropy, which nobody ever sees.
+
+        It dies with the process: noise that was drawn can never be drawn again.
+        """
+        return cls(int.from_bytes(os.urandom(KEY_BYTES), "big"))
 
     def uniform(self, size: int, *name: str | int) -> Array:
         """Returns ``(size,)`` float64 above 0 and below 1, of the stream called ``name``."""
@@ -55,7 +63,5 @@ class NoiseSource:
         return np.asarray(one - other, np.float64)
 
     def _key(self, name: tuple[str | int, ...]) -> bytes:
-        if self.seed is None:
-            return os.urandom(KEY_BYTES)
         text = repr(("privacy", self.seed, *name)).encode()
         return hashlib.blake2b(text, digest_size=KEY_BYTES).digest()

@@ -10,15 +10,24 @@ from typing import Any
 import numpy as np
 
 from qmarl.federated.aggregators import Update
-from qmarl.types import Params
+from qmarl.federated.privacy_ledger import Spent
+from qmarl.types import Array, Params
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """An update that was not used, whose it was (``?`` if nobody knows), and why."""
+    """An update that was not used.
+
+    Attributes:
+        client: Whose it was, ``?`` if nobody knows.
+        reason: Why.
+        faulty: Whether an honest client would never send it. One that is late, or was not asked
+            for, is refused as well, and says nothing about its sender.
+    """
 
     client: str
     reason: str
+    faulty: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,12 @@ class RoundReport:
         asked: Clients that were to take part; empty where the server was told of nobody.
         missing: Those of them from whom nothing came in this round.
         contributions: What each participant brought.
+        caught: Clients that the strategy no longer had to bear with, because a faulty update of
+            theirs was refused and nothing else of theirs is in the aggregate.
+        hidden: Whether nobody is to know who took part; then no client is named, and bytes are 0.
+        spent: What the run's privacy has cost up to now, where it is counted.
+        clipping_norm: Greatest norm of a client's update in the next round, where there is one.
+        ended: Empty, or why no further round may follow.
     """
 
     round: int
@@ -70,10 +85,18 @@ class RoundReport:
     asked: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     contributions: tuple[Contribution, ...] = ()
+    caught: tuple[str, ...] = ()
+    hidden: bool = False
+    spent: Spent | None = None
+    clipping_norm: float | None = None
+    ended: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """Everything as plain data."""
-        return asdict(self)
+        """Everything as plain data; of the privacy account, epsilon alone."""
+        told = asdict(self)
+        told["epsilon"] = self.spent.epsilon if self.spent else None
+        del told["spent"]
+        return told
 
 
 def contributions(updates: Sequence[Update], step: Params) -> tuple[Contribution, ...]:
@@ -100,12 +123,17 @@ def contributions(updates: Sequence[Update], step: Params) -> tuple[Contribution
 def norm(arrays: Params) -> float:
     """Euclidean norm of all arrays together."""
     with np.errstate(over="ignore"):
-        return float(np.sqrt(sum(float(np.sum(array**2)) for array in arrays.values())))
+        return math.sqrt(sum(_inner(array, array) for array in arrays.values()))
 
 
 def _cosine(arrays: Params, step: Params, length: float) -> float:
     scale = norm(arrays) * length
     if not 0 < scale < math.inf:
         return math.nan
-    inner = sum(float(np.sum(arrays[name] * delta)) for name, delta in step.items())
+    inner = sum(_inner(arrays[name], delta) for name, delta in step.items())
     return min(max(inner / scale, -1.0), 1.0)
+
+
+def _inner(one: Array, other: Array) -> float:
+    """Sum of products, without an array of them, and on one thread: its bits do not vary."""
+    return float(np.einsum("i,i->", one.ravel(), other.ravel()))

@@ -62,6 +62,14 @@ class SecureAggregationConfig(Section):
     """Length of a masked number: 64, or 32 for half the bytes and a coarser step."""
     active_server: bool = False
     """Whether the server itself may break the protocol: it costs one more exchange of messages."""
+    buckets: int = Field(default=1, ge=1)
+    """Groups of clients, drawn anew in every round, whose updates are summed apart. The server sees
+    one mean for each, and that is what a strategy joins: robust ones then bear with malicious
+    buckets instead of malicious clients (bucketing, Karimireddy et al. 2022, arXiv:2006.09365)."""
+    iterations: int = Field(default=4, ge=1)
+    """Secure averages in each round of ``strategy: geometric_median``, which is found by them."""
+    smoothing: float = Field(default=1e-5, gt=0, le=1)
+    """Distance from that median within which a client's update weighs no more for being nearer."""
     signatures: Scheme = "ml-dsa-65"
     """What clients sign their messages with."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from qmarl.errors import RunError
+from qmarl.errors import UndeliveredError
+from qmarl.federated.round_report import Rejection
 from qmarl.federated.secagg import SecureAggregationError, SecureSession
 from qmarl.federated.secagg_client import SecureClient
 from qmarl.federated.secagg_identity import Identity
 from qmarl.federated.secagg_server import SecureServer, SecureSum
-from qmarl.federated.server import Rejection
 from qmarl.federated.transport import SERVER
 from qmarl.types import Array, Channel, Link
 
@@ -79,12 +79,17 @@ class SecureRound:
                 sent[name] = self.speak(name, vectors)
                 link = Link(name, SERVER, self._round)
                 self.server.receive(self._channel.transfer(sent[name], link), name)
-            except RunError as error:
+            except SecureAggregationError as error:
                 self.refused.append(Rejection(name, str(error)))
-        self.inbox = {
-            name: self._channel.transfer(payload, Link(SERVER, name, self._round))
-            for name, payload in self.server.close().items()
-        }
+            except UndeliveredError as error:
+                self.refused.append(Rejection(name, str(error), faulty=False))
+        self.inbox = {}
+        for name, payload in self.server.close().items():
+            try:
+                link = Link(SERVER, name, self._round)
+                self.inbox[name] = self._channel.transfer(payload, link)
+            except UndeliveredError as error:
+                self.refused.append(Rejection(name, str(error), faulty=False))
         return sent
 
     def speak(self, name: str, vectors: Mapping[str, Array]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from qmarl.federated.masking import KEY_BYTES
+from qmarl.federated.round_report import Rejection
 from qmarl.federated.secagg import SecureAggregationError, SecureSession
 from qmarl.federated.secagg_dealing import (
     PARCEL_BYTES,
@@ -20,7 +21,6 @@ from qmarl.federated.secagg_dealing import (
     self_mask,
 )
 from qmarl.federated.secagg_wire import Kind, Signed, key_of, members, pack, unpack
-from qmarl.federated.server import Rejection
 from qmarl.federated.shamir import PRIME, SHARE_BYTES, combine, lagrange
 from qmarl.types import Array
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy as np
 from qmarl.errors import ConfigurationError, RunError
 from qmarl.federated.aggregators import Aggregator, Update
 from qmarl.federated.compression import Codec
+from qmarl.federated.group_privacy import GroupPrivacy
 from qmarl.federated.memory import Calls, packed, under, unpacked
-from qmarl.federated.messages import MessageError, decode, encode
+from qmarl.federated.messages import MessageError, decode, encode_for
 from qmarl.federated.round_report import Rejection as Rejection
 from qmarl.federated.round_report import RoundReport as RoundReport
 from qmarl.federated.round_report import contributions, norm
+from qmarl.federated.schedule import ShareSchedule
 from qmarl.federated.screening import content
+from qmarl.federated.secure_sums import Secured, joined
 from qmarl.federated.staleness import Drop, Late
 from qmarl.federated.transport import SERVER
 from qmarl.types import Envelope, Layout, Params
@@ -49,6 +52,7 @@ class Server:
             takes the place of its older one.
         codec: How updates travel; plainly when left out.
         informed: Whether clients send Fisher information with their deltas.
+        schedule: Which of the parameters travel in which round; all in every one when left out.
 
     Raises:
         ConfigurationError: The clients are none, doubled, too few, or one is called ``server``; or
@@ -71,6 +75,8 @@ class Server:
         buffer: int = 0,
         codec: Codec | None = None,
         informed: bool = False,
+        schedule: ShareSchedule | None = None,
+        privacy: GroupPrivacy | None = None,
     ) -> None:
         _check_clients(clients, min_fit_clients, buffer, aggregator.least())
         self.layout = dict(layout)
@@ -86,6 +92,8 @@ class Server:
         self._late: Late = late or Drop()
         self._codec = codec or Codec(layout, group)
         self._informed = informed
+        self.privacy = privacy
+        self._schedule = schedule or ShareSchedule((), self.layout)
         self._size, self._buffer = buffer, dict[str, Update]()
         self._calls = Calls()
         self._inbox = _Inbox()
@@ -95,13 +103,11 @@ class Server:
         self, round_number: int, receivers: Sequence[str] | None = None
     ) -> dict[str, bytes]:
         """Returns a message with the shared parameters for each of ``receivers``, or for all."""
-        periods = {name: spec.period for name, spec in self.layout.items()}
-        messages = {
-            client: encode(
-                Envelope("broadcast", round_number, client, self.group, self.params, periods)
-            )
-            for client in (self.clients if receivers is None else receivers)
-        }
+        layout = self._schedule.changed(round_number)
+        periods = {name: spec.period for name, spec in layout.items()}
+        arrays = {name: self.params[name] for name in layout}
+        everybody = Envelope("broadcast", round_number, "", self.group, arrays, periods)
+        messages = encode_for(self.clients if receivers is None else receivers, everybody)
         self._sent += sum(map(len, messages.values()))
         return messages
 
@@ -127,8 +133,10 @@ class Server:
             envelope = decode(payload, self._codec.limit)
         except MessageError as error:
             return self._reject(sender or "?", str(error))
-        if reason := self._objection(envelope, round_number, sender):
+        if reason := self._objection(envelope, sender):
             return self._reject(sender or envelope.client, reason)
+        if reason := self._untimely(envelope, round_number):
+            return self._reject(envelope.client, reason, faulty=False)
         try:
             update = self._read(envelope)
         except MessageError as error:
@@ -149,16 +157,20 @@ class Server:
         came = {*inbox.updates, *(one.client for one in inbox.rejected)}
         held = {**self._buffer, **inbox.updates} if self._size else inbox.updates
         updates = [held[client] for client in sorted(held)]
-        shortage = self._shortage(len(updates), inbox, round_number)
-        step, kept = ({}, shortage) if shortage else self._step(updates)
+        caught = self._caught(inbox, held)
+        aggregator = self.aggregator.facing(len(caught)) if caught else self.aggregator
+        answers = sum(client in inbox.updates for client in asked)
+        shortage = self._shortage(len(updates), answers, len(asked), aggregator.least())
+        if not self._schedule.due(round_number):
+            shortage = "nothing was to travel in this round"
+        if self.privacy is not None:
+            self.privacy.record()
+        joint = self._joint(updates, round_number) if not shortage else updates
+        step, kept = ({}, shortage) if shortage else self._step(aggregator, joint, round_number)
         waiting = bool(self._size and shortage)
         self._buffer = held if waiting else {}
-        for name, delta in step.items():
-            self.params[name] = self.params[name] + delta
-        if step:
-            self._calls.moved(round_number, self._late.max_staleness)
         used = [] if waiting else updates
-        return RoundReport(
+        report = RoundReport(
             round=round_number,
             participants=tuple(update.client for update in used),
             rejected=tuple(inbox.rejected),
@@ -169,14 +181,52 @@ class Server:
             asked=asked,
             missing=tuple(client for client in asked if client not in came),
             contributions=contributions(used, step),
+            caught=caught,
         )
+        return self._told(report)
+
+    def settle(self, round_number: int, secured: Secured) -> RoundReport:
+        """Ends a round of secure aggregation: moves the parameters by what became of the sums.
+
+        Args:
+            round_number: The round.
+            secured: Of private clients one sum of contributions in units, otherwise sums of
+                weighted updates.
+        """
+        sent, self._inbox, self._sent = self._sent, _Inbox(), 0
+        asked, came = self._calls.asked_in(round_number), secured.clients
+        kept = secured.failed or self._shortage(len(came), len(came), len(asked), 0)
+        if self.privacy is not None:
+            self.privacy.record()
+            kept = "" if self.privacy.hidden else kept  # that so few came is not to show
+        step: Params = {}
+        if not kept:
+            updates = self._made(secured, round_number)
+            if len(updates) < (least := self.aggregator.least()):
+                kept = f"{len(updates)} buckets came through, but the strategy needs {least}"
+            else:
+                step, kept = self._step(self.aggregator, updates, round_number)
+        report = RoundReport(
+            round=round_number,
+            participants=came,
+            rejected=secured.rejected,
+            bytes_up=secured.traffic.up,
+            bytes_down=sent + secured.traffic.down,
+            update_norm=norm(step),
+            kept=kept,
+            asked=asked,
+            missing=tuple(client for client in asked if client not in came),
+        )
+        return self._told(report)
 
     def state(self) -> Params:
         """Returns copies of all that a checkpoint needs, between two rounds, by name."""
         params = {f"params/{name}": array.copy() for name, array in self.params.items()}
         memory = {f"aggregator/{n}": array.copy() for n, array in self.aggregator_state.items()}
         calls = {f"calls/{name}": array for name, array in self._calls.state().items()}
-        return params | memory | calls | packed(self._buffer.values())
+        private = self.privacy.state() if self.privacy is not None else {}
+        account = {f"privacy/{name}": array for name, array in private.items()}
+        return params | memory | calls | account | packed(self._buffer.values())
 
     def load_state(self, state: Params) -> None:
         """Continues from what :meth:`state` returned.
@@ -188,17 +238,20 @@ class Server:
             self.params = _fitted(under("params/", state), self.layout)
         except ConfigurationError as error:
             raise RunError(f"the checkpoint does not fit: {error}") from error
+        if self.privacy is not None:
+            self.privacy.load_state(under("privacy/", state))
         self.aggregator_state = under("aggregator/", state)
         self._calls = Calls.of(under("calls/", state))
         self._buffer = {update.client: update for update in unpacked(state)}
         self._inbox, self._sent = _Inbox(), 0
 
-    def _reject(self, client: str, reason: str) -> Rejection:
-        rejection = Rejection(client, reason)
+    def _reject(self, client: str, reason: str, faulty: bool = True) -> Rejection:
+        rejection = Rejection(client, reason, faulty)
         self._inbox.rejected.append(rejection)
         return rejection
 
-    def _objection(self, envelope: Envelope, round_number: int, sender: str | None) -> str:
+    def _objection(self, envelope: Envelope, sender: str | None) -> str:
+        """Why no honest client sends this; empty if it may be one's."""
         client = envelope.client
         if sender is not None and client != sender:
             return f"sent in the name of {client!r}"
@@ -206,58 +259,95 @@ class Server:
             return f"a {envelope.kind} of group {envelope.group!r}, not an update of {self.group!r}"
         if client not in self.clients:
             return f"unknown client; known are {list(self.clients)}"
+        return "" if envelope.examples >= 1 else "no examples behind it"
+
+    def _untimely(self, envelope: Envelope, round_number: int) -> str:
+        """Why this is not the time for an update; empty if it is."""
+        client = envelope.client
         if not 0 <= round_number - envelope.round <= self._late.max_staleness:
             return f"of round {envelope.round}, but this is round {round_number}"
         if client in self._inbox.updates:
             return "a second update in the same round"
         if not self._calls.awaits(client, envelope.round):
             return f"not asked for, or answered before, in round {envelope.round}"
-        return "" if envelope.examples >= 1 else "no examples behind it"
+        return ""
 
     def _read(self, envelope: Envelope) -> Update:
         """Raises :class:`MessageError` where the content is not to be used."""
-        deltas, information = content(envelope, self.layout, self._codec, self._informed)
+        layout = self._schedule.due(envelope.round)
+        deltas, information = content(envelope, layout, self._codec, self._informed)
         if (length := norm(deltas)) > self.max_update_norm:
             raise MessageError(
                 f"its norm is {length:.3g}, at most {self.max_update_norm:g} is believed"
             )
         staleness = self._calls.moves_since(envelope.round)
         discount = self._late.weight(staleness)
-        fresh = {name: deltas[name] for name in self.layout}
-        claimed = np.nan_to_num(envelope.metrics.get("steps", 1.0))
+        fresh = {name: deltas[name] for name in layout}
+        claimed = envelope.metrics.get("steps", 1.0)
+        below = envelope.metrics.get("below", 0.0)
+        if not np.isfinite(below):
+            raise MessageError("what it says of its norm is not finite")
         return Update(
             envelope.client,
             fresh if discount == 1 else {name: discount * array for name, array in fresh.items()},
             min(envelope.examples, self.examples_cap),
-            int(np.clip(claimed, 1, self.examples_cap)),
+            int(min(max(1.0, claimed), self.examples_cap)),  # nan counts as 1
             staleness,
             discount,
             information,
+            below,
         )
 
-    def _step(self, updates: Sequence[Update]) -> tuple[Params, str]:
+    def _caught(self, inbox: _Inbox, held: Collection[str]) -> tuple[str, ...]:
+        """Clients who gave themselves away: the strategy has fewer malicious ones before it."""
+        faulty = {one.client for one in inbox.rejected if one.faulty}
+        return tuple(name for name in self.clients if name in faulty and name not in held)
+
+    def _joint(self, updates: Sequence[Update], round_number: int) -> Sequence[Update]:
+        """What the strategy is given: the updates, or the one that is left of private ones."""
+        if self.privacy is None:
+            return updates
+        return [self.privacy.joined(updates, round_number)]
+
+    def _made(self, secured: Secured, round_number: int) -> Sequence[Update]:
+        """What the strategy is given of sums."""
+        if self.privacy is None:
+            return joined(secured, self.layout)
+        total = secured.buckets[0].total if secured.buckets else np.zeros(self.privacy.size)
+        return [self.privacy.joined_sum(total, round_number)]
+
+    def _told(self, report: RoundReport) -> RoundReport:
+        return report if self.privacy is None else self.privacy.told(report)
+
+    def _step(
+        self, aggregator: Aggregator, updates: Sequence[Update], round_number: int
+    ) -> tuple[Params, str]:
+        """Moves the parameters and returns by how much, or why they stay."""
         with np.errstate(over="ignore", invalid="ignore"):
-            step, after = self.aggregator.aggregate(updates, self.aggregator_state)
-            moved = [self.params[name] + delta for name, delta in step.items()]
-        if not all(np.isfinite(array).all() for array in [*moved, *after.values()]):
+            step, after = aggregator.aggregate(updates, self.aggregator_state)
+            moved = {name: self.params[name] + delta for name, delta in step.items()}
+        if not all(np.isfinite(array).all() for array in [*moved.values(), *after.values()]):
             return {}, "the aggregate is not finite"
-        self.aggregator_state = after
+        self.aggregator_state |= after  # what did not travel keeps its own
+        self.params |= moved
+        if step:
+            self._calls.moved(round_number, self._late.max_staleness)
         return step, ""
 
-    def _shortage(self, count: int, inbox: _Inbox, round_number: int) -> str:
+    def _shortage(self, count: int, answers: int, asked: int, least: int) -> str:
         """Why ``count`` updates are too few for a step; empty if they are enough."""
-        asked = self._calls.asked_in(round_number)
-        answers = sum(client in inbox.updates for client in asked)
         if count < self._size:
             return f"{count} of {self._size} updates in the buffer"
+        if self.privacy is not None and self.min_fit_clients == 1:
+            return ""  # noise alone is a step, too: that nobody came is not to show
         if count < self.min_fit_clients:
             return f"{count} updates, but min_fit_clients is {self.min_fit_clients}"
-        if answers < self.min_completion_rate_fit * len(asked):
+        if answers < self.min_completion_rate_fit * asked:
             return (
-                f"{answers} of {len(asked)} clients answered, but min_completion_rate_fit is"
+                f"{answers} of {asked} clients answered, but min_completion_rate_fit is"
                 f" {self.min_completion_rate_fit:g}"
             )
-        if count < (least := self.aggregator.least()):
+        if count < least:
             return f"{count} updates, but the strategy needs {least}"
         return ""
 

@@ -23,12 +23,15 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def select(named: Mapping[str, Named], patterns: Iterable[str]) -> dict[str, Named]:
+def select(
+    named: Mapping[str, Named], patterns: Iterable[str], key: str = "federation.share"
+) -> dict[str, Named]:
     """Returns what is shared of ``named``, in its order; works on parameters and on layouts.
 
     Args:
         named: Anything by parameter name.
         patterns: Shell-style patterns; each has to match at least one name.
+        key: Where the patterns stand in a configuration, for the error's text.
 
     Raises:
         ConfigurationError: A pattern matches nothing; the text lists the names that exist.
@@ -36,11 +39,11 @@ def select(named: Mapping[str, Named], patterns: Iterable[str]) -> dict[str, Nam
     patterns = tuple(patterns)
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in named):
-            raise ConfigurationError(_nothing_matches(pattern, sorted(named)))
+            raise ConfigurationError(_nothing_matches(key, pattern, sorted(named)))
     return {name: value for name, value in named.items() if matches(name, patterns)}
 
 
-def _nothing_matches(pattern: str, names: list[str]) -> str:
+def _nothing_matches(key: str, pattern: str, names: list[str]) -> str:
     near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.4)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"federation.share: '{pattern}' matches no parameter{hint} (there are {names})"
+    return f"{key}: '{pattern}' matches no parameter{hint} (there are {names})"

@@ -185,13 +185,19 @@ class Guard:
             source: Where the noise comes from.
             name: Of the noise's stream; it must differ for every message.
         """
-        clipped = activations * self._scales(activations)
+        clipped = self.clipped(activations)
         if self.clipping_norm is None or self.noise_multiplier == 0:
-            return np.asarray(clipped)
+            return clipped
         noise = source.gaussian(activations.size, *name).reshape(activations.shape)
         return (clipped + self.noise_multiplier * self.clipping_norm * noise).astype(
             activations.dtype
         )
+
+    def clipped(self, activations: Array) -> Array:
+        """Returns ``activations`` ``(..., k)``, each row within the norm, without noise."""
+        if self.clipping_norm is None:
+            return activations
+        return np.asarray(activations * self._scales(activations))
 
     def pull(self, activations: Array, gradients: Array) -> Array:
         """Takes gradients of what was sent back to gradients of ``activations``, both ``(B, k)``.

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from qmarl.config import Section
 from qmarl.federated import robust
 from qmarl.federated.adaptive import FedAdagrad, FedAdam, FedYogi
 from qmarl.federated.aggregators import (
@@ -22,33 +21,26 @@ from qmarl.federated.aggregators import (
     FedAvgM,
     FedNova,
     FedProx,
+    Strategy,
     Update,
 )
 from qmarl.federated.fisher import FisherAvg
 from qmarl.types import Array, Params
 
 
-class FedMedian(Section):
+class FedMedian(Strategy):
     """Median of each coordinate (Yin et al. 2018, arXiv:1803.01498)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["fedmedian"] = "fedmedian"
     """The aggregator's name in the configuration."""
-
-    def least(self) -> int:
-        """1: it can do with any number of updates, and bears with fewer than half."""
-        return 1
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the median; there is no state."""
         return as_vectors(updates, lambda x: np.median(x, 0)), state
 
 
-class FedTrimmedAvg(Section):
+class FedTrimmedAvg(Strategy):
     """Mean of each coordinate without its extremes (Yin et al. 2018, arXiv:1803.01498)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["fedtrimmedavg"] = "fedtrimmedavg"
     """The aggregator's name in the configuration."""
@@ -57,35 +49,50 @@ class FedTrimmedAvg(Section):
 
     def least(self) -> int:
         """Enough that something is left out at all."""
-        return 1 if self.beta == 0 else int(np.ceil(1 / self.beta))
+        return _Trimmed(self.beta).least()
+
+    def facing(self, caught: int) -> Aggregator:
+        """Leaves out as many as before the refusals, less those that were refused."""
+        return _Trimmed(self.beta, caught)
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the trimmed mean; there is no state."""
-        trimmed = int(self.beta * len(updates) + 1e-9)
+        return _Trimmed(self.beta).aggregate(updates, state)
+
+
+@dataclass(frozen=True)
+class _Trimmed:
+    """The trimmed mean where ``caught`` updates were left out by name already."""
+
+    beta: float
+    caught: int = 0
+
+    def least(self) -> int:
+        whole = 1 if self.beta == 0 else int(np.ceil(1 / self.beta))
+        return max(1, whole - self.caught)
+
+    def facing(self, caught: int) -> Aggregator:
+        return replace(self, caught=self.caught + caught)
+
+    def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
+        whole = int(self.beta * (len(updates) + self.caught) + 1e-9)
+        trimmed = max(whole - self.caught, 0)
         return as_vectors(updates, lambda x: robust.trimmed_mean(x, trimmed)), state
 
 
-class GeometricMedian(Section):
+class GeometricMedian(Strategy):
     """The point with the smallest sum of distances (Pillutla et al. 2022, arXiv:1912.13445)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["geometric_median"] = "geometric_median"
     """The aggregator's name in the configuration."""
-
-    def least(self) -> int:
-        """1: it can do with any number of updates, and bears with fewer than half."""
-        return 1
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the geometric median, converged; there is no state."""
         return as_vectors(updates, robust.geometric_median), state
 
 
-class Krum(Section):
+class Krum(Strategy):
     """The one update that lies closest to its neighbours (Blanchard et al. 2017)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["krum"] = "krum"
     """The aggregator's name in the configuration."""
@@ -96,6 +103,10 @@ class Krum(Section):
         """``2 f + 3``."""
         return 2 * self.num_malicious_clients + 3
 
+    def facing(self, caught: int) -> Aggregator:
+        """The same with ``f - caught``."""
+        return _facing(self, caught)
+
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the chosen update; there is no state."""
         return as_vectors(
@@ -103,21 +114,24 @@ class Krum(Section):
         ), state
 
 
-class MultiKrum(Section):
+class MultiKrum(Strategy):
     """Mean of the updates that lie closest to their neighbours (Blanchard et al. 2017)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["multikrum"] = "multikrum"
     """The aggregator's name in the configuration."""
     num_malicious_clients: int = Field(default=1, ge=0)
     """Clients that may send anything."""
     num_clients_to_keep: int | None = Field(default=None, ge=1)
-    """Updates that are averaged; all but ``num_malicious_clients`` when left out."""
+    """Updates that are averaged (all, if there are fewer); all but ``num_malicious_clients`` when
+    left out."""
 
     def least(self) -> int:
-        """``2 f + 3``, and as many as are kept."""
-        return max(2 * self.num_malicious_clients + 3, self.num_clients_to_keep or 1)
+        """``2 f + 3``."""
+        return 2 * self.num_malicious_clients + 3
+
+    def facing(self, caught: int) -> Aggregator:
+        """The same with ``f - caught``."""
+        return _facing(self, caught)
 
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the mean of the chosen; there is no state."""
@@ -126,10 +140,8 @@ class MultiKrum(Section):
         return as_vectors(updates, lambda x: robust.multikrum(x, f, keep)), state
 
 
-class Bulyan(Section):
+class Bulyan(Strategy):
     """Krum's choice, then a mean around the median (El Mhamdi et al. 2018, arXiv:1802.07927)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["bulyan"] = "bulyan"
     """The aggregator's name in the configuration."""
@@ -140,15 +152,17 @@ class Bulyan(Section):
         """``4 f + 3``."""
         return 4 * self.num_malicious_clients + 3
 
+    def facing(self, caught: int) -> Aggregator:
+        """The same with ``f - caught``."""
+        return _facing(self, caught)
+
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the mean around the median; there is no state."""
         return as_vectors(updates, lambda x: robust.bulyan(x, self.num_malicious_clients)), state
 
 
-class CentredClipping(Section):
+class CentredClipping(Strategy):
     """Clips updates around the last round's result (Karimireddy et al. 2021, arXiv:2012.10333)."""
-
-    shorthand: ClassVar[str | None] = "kind"
 
     kind: Literal["centred_clipping"] = "centred_clipping"
     """The aggregator's name in the configuration."""
@@ -157,14 +171,10 @@ class CentredClipping(Section):
     iterations: int = Field(default=3, ge=1)
     """How often the centre moves in a round."""
 
-    def least(self) -> int:
-        """1: it can do with any number of updates, and bears with fewer than half."""
-        return 1
-
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns the centre, which is also the next state."""
         start = {name: np.zeros_like(delta) for name, delta in updates[0].arrays.items()}
-        start |= {name.removeprefix("centre/"): array for name, array in state.items()}
+        start = {name: state.get(f"centre/{name}", zero) for name, zero in start.items()}
         centre = np.concatenate([array.ravel() for array in start.values()])
         step = as_vectors(
             updates,
@@ -232,6 +242,10 @@ class Mixing:
         """More than two for each malicious client, and what the inner aggregator needs."""
         return max(2 * self.num_malicious_clients + 1, self.inner.least())
 
+    def facing(self, caught: int) -> Aggregator:
+        """Mixing and what it wraps, with ``caught`` fewer malicious clients."""
+        return Mixing(self.inner.facing(caught), max(self.num_malicious_clients - caught, 0))
+
     def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
         """Returns what the inner aggregator makes of the mixed updates."""
         ordered = sorted(updates, key=lambda update: update.client)
@@ -241,6 +255,11 @@ class Mixing:
             for update, row in zip(ordered, rows, strict=True)
         ]
         return self.inner.aggregate(mixed, state)
+
+
+def _facing(strategy: Krum | MultiKrum | Bulyan, caught: int) -> Aggregator:
+    left = max(strategy.num_malicious_clients - caught, 0)
+    return strategy.model_copy(update={"num_malicious_clients": left})
 
 
 def as_vectors(updates: Sequence[Update], rule: Callable[[Array], Array]) -> Params:

@@ -148,8 +148,8 @@ def test_train_hands_over_and_says_where_the_report_is(
 
     seen: dict[str, Any] = {}
 
-    def train(experiment: Any, *, source: str, console: Any) -> Path:
-        seen.update(seed=experiment.seed, source=source)
+    def train(experiment: Any, *, source: str, console: Any, origin: Any) -> Path:
+        seen.update(seed=experiment.seed, source=source, origin=origin)
         console.start(experiment.rounds, {})
         return Path("runs/demo/1")
 
@@ -158,8 +158,9 @@ def test_train_hands_over_and_says_where_the_report_is(
     code, out, err = qmarl("train", config, "seed=9")
     assert (code, out) == (0, "")
     assert "report: runs/demo/1/report.html" in err
-    assert seen == {"seed": 9, "source": GOOD}
-    _, out, err = qmarl("train", config, "--json")
+    assert seen == {"seed": 9, "source": GOOD, "origin": None}
+    _, out, err = qmarl("train", config, "--json", "--from", "runs/first/latest")
+    assert seen["origin"] == Path("runs/first/latest")
     assert err == ""
     assert json.loads(out.splitlines()[-1])["report"] == "runs/demo/1/report.html"
 

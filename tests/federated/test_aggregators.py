@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
 from qmarl.federated.adaptive import FedAdagrad, FedAdam, FedYogi
-from qmarl.federated.aggregators import Aggregator, FedAvg, FedAvgM, FedNova, Update
+from qmarl.federated.aggregators import Aggregator, FedAvg, FedAvgM, FedNova, Strategy, Update
 from qmarl.federated.config import FederationConfig
 from qmarl.federated.conformance import check_aggregator
 from qmarl.federated.strategies import AGGREGATORS, FedTrimmedAvg, Mixing
@@ -151,10 +151,7 @@ def test_nothing_cannot_be_averaged() -> None:
 
 
 def test_conformance_catches_an_aggregator_that_sums_in_arrival_order() -> None:
-    class Arrival:
-        def least(self) -> int:
-            return 1
-
+    class Arrival(Strategy):
         def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
             names = updates[0].arrays
             return {n: np.asarray(sum(u.arrays[n] for u in updates)) for n in names}, state
@@ -164,10 +161,7 @@ def test_conformance_catches_an_aggregator_that_sums_in_arrival_order() -> None:
 
 
 def test_conformance_catches_an_aggregator_that_counts_clients() -> None:
-    class Heavy:
-        def least(self) -> int:
-            return 1
-
+    class Heavy(Strategy):
         def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
             step, _ = FedAvg().aggregate(updates, {})
             weight = sum(one.examples for one in updates)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qmarl.federated.messages import VERSION, MessageError, decode, encode, seal
+from qmarl.federated.messages import VERSION, MessageError, decode, encode, encode_for, seal
 from qmarl.types import Envelope
 
 NAMES = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=12)
@@ -206,3 +207,13 @@ def test_what_would_be_refused_is_not_sent(arrays: dict[str, Any], reason: str) 
 def test_an_array_without_period_is_not_sent() -> None:
     with pytest.raises(MessageError, match="periods"):
         encode(Envelope("update", 0, "c", "g", {"a": np.zeros(2)}, {}))
+
+
+@given(envelopes(), st.lists(NAMES, min_size=1, max_size=3, unique=True))
+def test_many_messages_are_what_each_would_be_alone(envelope: Envelope, clients: list[str]) -> None:
+    together = encode_for(clients, envelope)
+    assert list(together) == clients
+    for client, payload in together.items():
+        alone = dataclasses.replace(envelope, client=client)
+        assert payload == encode(alone)
+        assert scalars(decode(payload)) == scalars(alone)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from qmarl.federated.privacy import (
     summed,
     to_vector,
 )
-from qmarl.federated.privacy_config import AdaptiveClipping, PrivacyConfig, forecast, outside
+from qmarl.federated.privacy_config import AdaptiveClipping, PrivacyConfig, outside
 from qmarl.federated.privacy_noise import NoiseSource
 from qmarl.types import Array, ParameterSpec
 
@@ -36,8 +35,8 @@ def config_of(**settings: Any) -> PrivacyConfig:
     return PrivacyConfig.model_validate(settings)
 
 
-def noise_of(clients: int = 10, parts: int = 1, **settings: Any) -> Noise:
-    return Noise(config_of(**settings), clients, parts)
+def noise_of(expected: float = 10, parts: int = 1, **settings: Any) -> Noise:
+    return Noise(config_of(**settings), expected, parts)
 
 
 def test_the_sources_numbers_have_their_distributions() -> None:
@@ -65,10 +64,13 @@ def test_the_same_name_gives_the_same_noise_and_no_other_does() -> None:
     assert NoiseSource(8).gaussian(5, *names[0]).tobytes() not in drawn.values()
 
 
-def test_a_secure_source_never_repeats_itself() -> None:
-    source = config_of(secure=True).source(7)
-    assert source.seed is None
-    assert source.gaussian(5, "a").tobytes() != source.gaussian(5, "a").tobytes()
+def test_a_secret_source_is_one_for_a_run_and_never_comes_again() -> None:
+    config = config_of(noise_seed="system")
+    source, later = config.source(7), config.source(7)
+    assert source.gaussian(5, "a").tobytes() == source.gaussian(5, "a").tobytes()
+    assert source.gaussian(5, "a").tobytes() != later.gaussian(5, "a").tobytes()
+    assert source.seed.bit_length() > 200
+    assert str(source.seed) not in repr(source)
     assert config_of().source(7) == SOURCE
 
 
@@ -133,11 +135,11 @@ def test_the_noise_on_the_sum(
 
 
 def test_the_sum_is_divided_by_the_expected_number_whoever_came() -> None:
-    noise = noise_of(20, noise_multiplier=0.0, sampling_rate=0.5, clipping_norm=100.0)
+    noise = noise_of(10, noise_multiplier=0.0, clipping_norm=100.0)
     ones = {f"c{place}": np.ones(3) for place in range(4)}
     np.testing.assert_allclose(released(noise, ones, 3), 4 / 10)
     np.testing.assert_allclose(released(noise, {}, 3), 0)
-    loud = noise_of(20, sampling_rate=0.5)
+    loud = noise_of(10)
     assert np.abs(released(loud, {}, 3)).min() > 0  # a round without clients still has noise
 
 
@@ -211,8 +213,6 @@ def test_the_count_is_paid_for_by_the_updates_noise() -> None:
     assert noise_of(10).update_noise == 1.0
     with pytest.raises(ConfigurationError, match=r"more than half of noise_multiplier 4, got 2"):
         noise_of(100, noise_multiplier=4.0, adaptive={"clipped_count_stddev": 2.0})
-    with pytest.raises(ConfigurationError, match="11 of 10 clients cannot add the noise"):
-        noise_of(10, 11)
 
 
 def test_the_bits_noise_is_on_the_count() -> None:
@@ -268,66 +268,64 @@ def test_vectors_and_arrays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "event"),
+    ("settings", "rate", "event"),
     [
-        ({}, Event("gaussian", 1.0)),
-        ({"sampling_rate": 0.1}, Event("gaussian", 1.0, "poisson", 0.1)),
-        ({"sampling_rate": 0.1, "mechanism": "laplace"}, Event("laplace", 1.0, "poisson", 0.1)),
-        (
-            {"sampling_rate": 0.1, "sampling": "fixed", "accountant": "rdp"},
-            Event("gaussian", 1.0, "fixed", 0.1, 100),
-        ),
+        ({}, 1.0, Event("gaussian", 1.0)),
+        ({}, 0.1, Event("gaussian", 1.0, "poisson", 0.1)),
+        ({"mechanism": "laplace"}, 0.1, Event("laplace", 1.0, "poisson", 0.1)),
         # Who sees the messages also sees who takes part: nothing is amplified against it.
-        ({"sampling_rate": 0.1, "noise": "client"}, Event("gaussian", 1.0)),
-        ({"sampling_rate": 0.1, "noise": "distributed"}, Event("gaussian", 1.0)),
+        ({"noise": "client"}, 0.1, Event("gaussian", 1.0)),
+        ({"noise": "distributed"}, 0.1, Event("gaussian", 1.0)),
     ],
 )
-def test_what_a_round_counts_as(settings: dict[str, Any], event: Event) -> None:
+def test_what_a_round_counts_as(settings: dict[str, Any], rate: float, event: Event) -> None:
     config = config_of(**settings)
-    assert config.event(100) == event
-    assert config.adjacency == ("replace_one" if event.sampling == "fixed" else "add_remove")
-    assert config.ledger().adjacency == config.adjacency
+    assert config.event(rate) == event
+    assert config.ledger().adjacency == "add_remove"
+
+
+def test_a_client_with_models_of_several_groups_moves_all_of_them() -> None:
+    assert config_of().event(1.0, groups=4) == Event("gaussian", 0.5)
+    assert config_of(mechanism="laplace").event(0.1, 4) == Event("laplace", 0.25, "poisson", 0.1)
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"sampling": "fixed", "sampling_rate": 0.1}, "'fixed' can only be counted with 'acc"),
-        (
-            {"sampling_rate": 0.1, "mechanism": "laplace", "accountant": "rdp"},
-            "'rdp' cannot count Poisson-sampled laplace noise",
-        ),
         ({"clipping_norm": 0.0}, "greater than 0"),
-        ({"sampling_rate": 1.5}, "less than or equal to 1"),
         ({"delta": 1.0}, "less than 1"),
         ({"epsilon": 0.0}, "greater than 0"),
         ({"noise_multiplier": -1.0}, "greater than or equal to 0"),
         ({"adaptive": {"target_clipped_quantile": 1.0}}, "less than 1"),
+        ({"noise_seed": "dice"}, "'run' or 'system'"),
     ],
 )
-def test_what_cannot_be_counted_is_refused(settings: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_is_refused(settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         config_of(**settings)
 
 
 def test_what_is_outside_the_guarantee_is_said() -> None:
     told = " ".join(outside(config_of()))
-    for part in ("Metrics", "Who took part", "seed", "it is trusted", "float64"):
+    for part in ("Metrics", "how many took part", "share their worlds", "seed", "it is trusted"):
         assert part in told
-    secure = " ".join(outside(config_of(secure=True, noise="distributed")))
-    assert "seed" not in secure
-    assert "it is trusted" not in secure
-    assert "leave out their part" in secure
+    secret = " ".join(outside(config_of(noise_seed="system", noise="distributed")))
+    assert "seed" not in secret
+    assert "it is trusted" not in secret
+    assert "leave out their part" in secret
     assert config_of().ledger().outside == outside(config_of())
 
 
-def test_a_forecast_before_the_first_round() -> None:
-    pytest.importorskip("dp_accounting", reason="needs the extra 'privacy' (dp-accounting)")
-    spent = forecast(config_of(noise_multiplier=1.0), 10, 100)
-    assert spent.epsilon == pytest.approx(91.817, abs=1e-3)
-    assert "no meaningful guarantee" in spent.statement
-    none = forecast(config_of(noise_multiplier=0.0), 10, 1)
-    assert math.isinf(none.epsilon)
+@pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
+@pytest.mark.parametrize("adaptive", [None, {}])
+def test_no_number_leaves_its_span(mechanism: str, adaptive: dict[str, Any] | None) -> None:
+    noise = noise_of(mechanism=mechanism, adaptive=adaptive, noise="client", noise_multiplier=3.0)
+    own = ClientPrivacy(noise, SOURCE, "a").protect(np.ones(50_000), 0.2, 0)
+    largest = np.abs(own / noise.units(50_000, 0.2)).max()
+    assert noise.span / 64 < largest < noise.span
+    quiet = noise_of(mechanism=mechanism, adaptive=adaptive)
+    own = ClientPrivacy(quiet, SOURCE, "a").protect(np.array([5.0, 0.0]), 0.2, 0)
+    assert np.abs(own / quiet.units(2, 0.2)).max() <= quiet.span == 1.0
 
 
 def test_adaptive_clipping_stands_by_its_defaults() -> None:

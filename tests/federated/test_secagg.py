@@ -21,7 +21,7 @@ from secure_people import (
     upto,
 )
 
-from qmarl.errors import ConfigurationError, RunError
+from qmarl.errors import ConfigurationError, UndeliveredError
 from qmarl.federated.masking import KEY_BYTES, FixedPoint, keystream
 from qmarl.federated.secagg import (
     SecureAggregationConfig,
@@ -258,7 +258,7 @@ class Losing:
 
     def transfer(self, payload: bytes, link: Link) -> bytes:
         if link.sender == "b":
-            raise RunError("the line is dead")
+            raise UndeliveredError("the line is dead")
         return payload
 
 

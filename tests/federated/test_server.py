@@ -9,7 +9,7 @@ import pytest
 
 from qmarl.errors import ConfigurationError, RunError
 from qmarl.federated.adaptive import FedAdam
-from qmarl.federated.aggregators import Aggregator, FedAvg, FedAvgM, Update
+from qmarl.federated.aggregators import Aggregator, FedAvg, FedAvgM, Strategy, Update
 from qmarl.federated.client import Client
 from qmarl.federated.messages import decode, encode
 from qmarl.federated.server import Server
@@ -294,10 +294,7 @@ def test_a_client_refuses_a_broadcast_that_is_not_its_own() -> None:
 def test_updates_reach_any_aggregator_in_the_order_of_names() -> None:
     seen: list[str] = []
 
-    class Watcher:
-        def least(self) -> int:
-            return 1
-
+    class Watcher(Strategy):
         def aggregate(self, updates: Sequence[Update], state: Params) -> tuple[Params, Params]:
             seen.extend(update.client for update in updates)
             return FedAvg().aggregate(updates, state)

@@ -23,7 +23,7 @@ ROUNDS = [
         asked=["drone_0", "drone_1"],
         participants=["drone_0"],
         rejected=[{"client": "drone_1", "reason": "'actor.bias' is not finite"}],
-        contributions=[{"client": "drone_0", "similarity": 1.0}],
+        contributions=[{"client": "drone_0", "similarity": 1.0, "weight": 1.0}],
     ),
     told(1, asked=["drone_0"], missing=["drone_0"]),
     told(
@@ -31,7 +31,7 @@ ROUNDS = [
         asked=["drone_1"],
         participants=["drone_0", "drone_1"],
         contributions=[
-            {"client": "drone_0", "similarity": 0.5},
+            {"client": "drone_0", "similarity": 0.5, "weight": 0.25},
             {"client": "drone_1", "similarity": None},
         ],
     ),
@@ -40,8 +40,8 @@ ROUNDS = [
 
 def test_each_client_is_summed_up() -> None:
     one, other = clients(ROUNDS, "all")
-    assert one == ("drone_0", "2", "2", "0", "1", "0.75", "■·■", "")
-    assert other == ("drone_1", "2", "1", "1", "0", "–", "▲□■", "'actor.bias' is not finite")
+    assert one == ("drone_0", "2", "2", "0", "1", "0.62", "0.75", "■·■", "")
+    assert other == ("drone_1", "2", "1", "1", "0", "–", "–", "▲□■", "'actor.bias' is not finite")
     assert clients(ROUNDS, "other") == ()
 
 

@@ -10,13 +10,9 @@ from test_runs import MODES, digest
 
 from qmarl.errors import RunError, UnreachableError
 from trainers.build import build, make_rounds
-from trainers.distributed import (
-    ExecutorConfig,
-    InlineExecutor,
-    RayExecutor,
-    knock,
-    make_executor,
-)
+from trainers.distributed import ExecutorConfig, InlineExecutor, make_executor
+from trainers.distributed_connection import knock
+from trainers.distributed_ray import RayExecutor
 
 # Workers that lose their driver log on their way out, and Ray leaves files open; neither is ours.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -34,22 +30,6 @@ def cluster():
     )
     yield
     ray.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("mode", "kind", "workers"),
-    [
-        ("agents", "vqc", 1),
-        ("agents", "vqc", 2),
-        ("fleets", "mlp", 2),
-        ("poisson", "mlp", 2),
-        ("late", "mlp", 2),
-    ],
-)
-def test_ray_gives_the_bits_of_inline(small, train, cluster, mode, kind, workers):
-    overrides = (*MODES[mode], f"actor.kind={kind}")
-    ray_overrides = ("executor.kind=ray", f"executor.workers={workers}")
-    assert digest(train(small(*overrides, *ray_overrides))) == digest(train(small(*overrides)))
 
 
 def test_ray_gives_the_bits_of_inline_with_continuous_actions(small, cluster):
@@ -74,6 +54,42 @@ def test_results_come_back_in_the_jobs_order(cluster):
     executor = RayExecutor(ExecutorConfig(kind="ray", workers=2))
     assert executor.map(slow_then_quick, [(n,) for n in range(5)]) == list(range(5))
     assert InlineExecutor().map(pow, [(n, 2) for n in range(5)]) == [0, 1, 4, 9, 16]
+    executor.close()
+
+
+def test_the_seconds_of_workers_are_told_apart(cluster):
+    def nap(seconds):
+        time.sleep(seconds)
+
+    executor = RayExecutor(ExecutorConfig(kind="ray", workers=2))
+    executor.map(nap, [(0.0,), (0.0,), (0.0,)])
+    executor.overheads()
+    executor.map(nap, [(0.5,)])
+    spent = executor.overheads()
+    assert spent["waiting"] > 0  # the other worker, or both while one was on its way
+    assert spent["communication"] > 0
+    assert executor.overheads() == {"communication": 0.0, "waiting": 0.0}
+    assert InlineExecutor().overheads() == {"communication": 0.0, "waiting": 0.0}
+    executor.close()
+
+
+def test_work_that_is_not_waited_for_goes_on(cluster):
+    def nap(number, seconds):
+        time.sleep(seconds)
+        return number
+
+    executor = RayExecutor(ExecutorConfig(kind="ray", workers=2))
+    executor.map(nap, [(0, 0.0), (1, 0.0)])
+    tickets = [executor.begin(nap, (number, 0.5 * number)) for number in range(3)]
+    first = executor.finished(tickets, 1, None)
+    assert first[tickets[0]] == 0
+    left = [ticket for ticket in tickets if ticket not in first]
+    assert executor.map(nap, [(7, 0.0)]) == [7]  # others' work is done in between
+    assert [*executor.finished(left, 9, None).values()] == [1, 2][-len(left) :]
+    stuck = executor.begin(nap, (3, 600.0))
+    assert executor.finished([stuck], 1, 0.2) == {}
+    executor.give_up([stuck])
+    assert executor.map(nap, [(8, 0.0), (9, 0.0)]) == [8, 9]
     executor.close()
 
 
@@ -130,15 +146,18 @@ def test_a_worker_that_dies_again_and_again_is_missing_at_the_deadline(cluster):
     executor.close()
 
 
-class Deadline(InlineExecutor):
+class Deadline:
     """Gives up some jobs, as an executor does whose workers are late."""
 
     def __init__(self, late):
         self.late = late
 
     def map_within(self, function, jobs, seconds):
-        kept = zip(self.map(function, jobs), range(len(jobs)), strict=True)
+        kept = zip(InlineExecutor().map(function, jobs), range(len(jobs)), strict=True)
         return [None if place in self.late else result for result, place in kept]
+
+    def overheads(self):
+        return {}
 
 
 def test_a_fleet_that_misses_the_deadline_counts_as_missing(small):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qmarl.errors import ConfigurationError
+from trainers.arrivals import Together
 from trainers.build import build
 from trainers.distributed import InlineExecutor
 from trainers.poisoning import POISONS, Backdoor, Poison, RewardPoisoning, poison_of
@@ -90,7 +91,8 @@ def test_only_clients_that_are_named_are_poisoned():
 @pytest.mark.parametrize("kind", list(POISONS))
 def test_malicious_fleets_learn_otherwise_and_honest_ones_as_before(small, kind):
     parts = build(small(*FLEETS))
-    common = (parts.config.env, parts.groups, InlineExecutor(), 0, parts.rollout_steps, 3)
+    arrivals = Together(InlineExecutor())
+    common = (parts.config.env, parts.groups, arrivals, 0, parts.rollout_steps, 3)
     poisoning = POISONS[kind](clients=("fleet_1",))
     state = (parts.start.params, parts.start.moments, 0, 0.0)
     clean = FleetRounds(*common).play(*state)

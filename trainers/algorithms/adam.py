@@ -106,13 +106,13 @@ class StackedAdam:
         import torch
 
         self._rows = rows
-        self._first = torch.as_tensor(moments["first"]).to(rows.dtype).clone()
-        self._second = torch.as_tensor(moments["second"]).to(rows.dtype).clone()
-        self._count = torch.as_tensor(moments["count"]).to(torch.float64).clone()
+        self._first = torch.as_tensor(moments["first"]).to(rows).clone()
+        self._second = torch.as_tensor(moments["second"]).to(rows).clone()
+        self._count = torch.as_tensor(moments["count"]).to(rows.device, torch.float64).clone()
         self._blocks = packing.blocks()
         self._norms = settings.norms
         self._pull: torch.Tensor | None = None
-        self._rates = torch.zeros(rows.shape[1], dtype=rows.dtype)
+        self._rates = rows.new_zeros(rows.shape[1])
         for role, columns in self._blocks:
             self._rates[columns] = settings.rates[role]
 
@@ -150,7 +150,7 @@ class StackedAdam:
     def moments(self) -> Params:
         """The moments, as given to the constructor."""
         named = {"first": self._first, "second": self._second, "count": self._count}
-        return {name: tensor.numpy() for name, tensor in named.items()}
+        return {name: tensor.cpu().numpy() for name, tensor in named.items()}
 
     def _clip(self, gradient: torch.Tensor) -> None:
         for role, columns in self._blocks:

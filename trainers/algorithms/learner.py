@@ -89,6 +89,7 @@ class Learner:
         config: How to learn.
         precision: ``float32`` or ``float64``.
         proximal: What holds shared parameters near the broadcast.
+        device: Where it is done: ``cpu``, ``cuda`` or ``cuda:<number>``.
     """
 
     actor: Actor
@@ -96,6 +97,7 @@ class Learner:
     config: PPOConfig
     precision: str
     proximal: Proximal = FREE
+    device: str = "cpu"
 
     @property
     def layout(self) -> Layout:

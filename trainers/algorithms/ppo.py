@@ -13,7 +13,6 @@ import numpy as np
 
 from qmarl.federated.transport import Traffic
 from qmarl.types import Array, Params
-from trainers.algorithms.judge import NONE
 from trainers.algorithms.learner import Learner
 from trainers.algorithms.minibatches import minibatches
 from trainers.algorithms.update import METRICS, Update
@@ -32,14 +31,16 @@ class Learned:
         moments: The optimiser's moments.
         examples: ``(S,)`` number of steps each learner learned from.
         metrics: Means over the update's steps and the stack.
-        traffic: Bytes that crossed the cuts of a split critic.
+        traffic: Bytes that crossed the cuts of split networks.
+        steps: ``(S,)`` number of optimiser steps in which each learner had something to learn from.
     """
 
     params: Params
     moments: Params
     examples: Array
     metrics: dict[str, float]
-    traffic: Traffic = NONE
+    traffic: Traffic
+    steps: Array
 
 
 def update(
@@ -60,11 +61,13 @@ def update(
         experience: The stack's share of the rollout.
         rngs: One source of minibatch order for each learner.
         progress: Share of the training that is done, in [0, 1]; drives the schedules.
-        exchange: Who takes part in the learning of a split critic, in this round.
+        exchange: Who takes part in the learning of split networks, in this round.
     """
     under_way = Update(learner, params, moments, experience, progress, exchange)
     plan = minibatches(experience.alive, learner.config.epochs, learner.config.minibatches, rngs)
     means = np.mean([under_way.step(index, weight) for index, weight in plan], 0)
     metrics = dict(zip(METRICS, means.tolist(), strict=True))
-    traffic = under_way.judge.take_traffic()
-    return Learned(*under_way.result(), experience.alive.sum((1, 2)), metrics, traffic)
+    crossed = (under_way.judge.take_traffic(), under_way.pilot.take_traffic())
+    traffic = Traffic(sum(one.up for one in crossed), sum(one.down for one in crossed))
+    steps = np.sum([weight.any(1) for _, weight in plan], 0)
+    return Learned(*under_way.result(), experience.alive.sum((1, 2)), metrics, traffic, steps)

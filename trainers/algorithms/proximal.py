@@ -17,7 +17,7 @@ class Proximal:
 
     Attributes:
         mu: Its strength.
-        share: Patterns of the names that are shared; personal parameters are free.
+        share: Names that are shared, or patterns of them; personal parameters are free.
     """
 
     mu: float = 0.0

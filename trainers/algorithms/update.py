@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qmarl.errors import ConfigurationError
 from qmarl.types import Array, Layout, Params, Role
 from trainers.algorithms.adam import Packing, RoleSettings, StackedAdam
 from trainers.algorithms.advantages import generalised_advantages, normalised
 from trainers.algorithms.judge import make_judge
 from trainers.algorithms.layerwise import moving
 from trainers.algorithms.learner import Learner, PPOConfig, prefixed, without_prefix
+from trainers.algorithms.pilot import make_pilot
 
 if TYPE_CHECKING:
     import torch
@@ -40,23 +42,23 @@ class Update:
 
         self._learner = learner
         self._config = learner.config
+        self._device = found(learner.device)
         self._dtype = getattr(torch, learner.precision)
         self._entropy = _between(self._config.entropy, self._config.final_entropy, progress)
         rate = _between(1.0, self._config.final_rate, progress)
         self._actor = self._side("actor", learner.actor.layout, params, moments, rate)
         self._critic = self._side("critic", learner.critic.layout, params, moments, rate)
         self.judge = make_judge(learner.critic, self._critic.views, exchange, learner.precision)
+        self.pilot = make_pilot(learner.actor, self._actor.views, exchange, learner.precision)
         self._actor.adam.freeze(moving(learner.actor, self._actor.packing, progress))
         self._flatten(experience)
 
     def _side(
         self, side: str, layout: Layout, params: Params, moments: Params, rate: float
     ) -> _Side:
-        import torch
-
         packing = Packing.of(layout)
         own = without_prefix(side, params)
-        rows = torch.as_tensor(packing.pack(own)).to(self._dtype).requires_grad_()
+        rows = self._tensor(packing.pack(own), self._dtype).requires_grad_()
         settings = _role_settings(self._config, side, rate)
         adam = StackedAdam(packing, rows, without_prefix(side, moments), settings)
         if self._learner.proximal.mu:
@@ -69,7 +71,7 @@ class Update:
         count = stacks * steps * streams
 
         def flat(array: Array) -> torch.Tensor:
-            return _tensor(array, self._dtype).reshape(count, -1)
+            return self._tensor(array, self._dtype).reshape(count, -1)
 
         self._observations = flat(experience.observations)
         self._critic_inputs = (
@@ -77,12 +79,12 @@ class Update:
             if experience.critic_inputs is experience.observations
             else flat(experience.critic_inputs)
         )
-        self._actions = _tensor(experience.actions).flatten(0, 2)
+        self._actions = self._tensor(experience.actions).flatten(0, 2)
         self._log_probs = flat(experience.log_probs)[:, 0]
         self._advantages = flat(advantages)[:, 0]
         self._returns = flat(returns)[:, 0]
         mask = experience.action_mask
-        self._forbidden = None if mask is None else _tensor(~mask).reshape(count, -1)
+        self._forbidden = None if mask is None else self._tensor(~mask).reshape(count, -1)
 
     def _judge(self, experience: Experience) -> tuple[Array, Array]:
         """Advantages, normalised per learner over its living steps, and the critic's targets."""
@@ -106,16 +108,17 @@ class Update:
 
         with torch.no_grad():
             critics = len(self._critic.rows)
-            tensor = _tensor(inputs, self._dtype).reshape(critics, -1, inputs.shape[-1])
+            tensor = self._tensor(inputs, self._dtype).reshape(critics, -1, inputs.shape[-1])
             values = self.judge.values(tensor)
-        return np.asarray(values.numpy()).reshape(inputs.shape[:-1])
+        return np.asarray(values.cpu().numpy()).reshape(inputs.shape[:-1])
 
     def step(self, index: Array, weight: Array) -> list[float]:
         """One gradient step of actors and critics on one minibatch; returns its metrics."""
-        index_tensor = _tensor(index)
-        weight_tensor = _tensor(weight, self._dtype)
+        index_tensor = self._tensor(index)
+        weight_tensor = self._tensor(weight, self._dtype)
         policy, entropy, kl, clipped = self._policy_loss(index_tensor, weight_tensor)
         (policy - self._entropy * entropy).sum().backward()  # type: ignore[no-untyped-call]
+        self.pilot.finish()
         norms = self._actor.adam.step()
         value = self._value_loss(index_tensor, weight_tensor)
         value.sum().backward()  # type: ignore[no-untyped-call]
@@ -129,7 +132,7 @@ class Update:
         import torch
 
         views = self._actor.views()
-        outputs = self._learner.actor.outputs(views, self._observations[index])
+        outputs = self.pilot.outputs(self._observations[index])
         forbidden = None if self._forbidden is None else self._forbidden[index]
         log_probs, entropy = self._learner.actor.head.score(
             views, outputs, self._actions[index], forbidden
@@ -157,10 +160,16 @@ class Update:
         params: Params = {}
         moments: Params = {}
         for name, side in sides.items():
-            rows = side.rows.detach().numpy().astype(np.float64)
+            rows = side.rows.detach().cpu().numpy().astype(np.float64)
             params |= prefixed(name, side.packing.unpack(rows))
             moments |= prefixed(name, side.adam.moments())
         return params, moments
+
+    def _tensor(self, array: Array, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """An array on the device where this learns."""
+        import torch
+
+        return torch.as_tensor(np.ascontiguousarray(array)).to(self._device, dtype)
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,22 @@ class _Side:
     def views(self) -> dict[str, torch.Tensor]:
         """Differentiable views of the parameters by name."""
         return self.packing.views(self.rows)
+
+
+def found(device: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigurationError: This process has none.
+    """
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigurationError(
+            f"device: '{device}', but this process sees no GPU: it takes a GPU, a CUDA build of "
+            "PyTorch (make setup TORCH=cuda), and on Ray executor.num_gpus; or device=cpu"
+        )
+    return torch.device(device)
 
 
 def _bootstrap(next_values: Array, cut_values: Array, experience: Experience) -> None:
@@ -191,12 +216,6 @@ def _role_settings(config: PPOConfig, side: str, rate: float) -> RoleSettings:
     if side == "critic":
         by_role["weights"], largest["weights"] = rates.critic * rate, norms.critic
     return RoleSettings(by_role, largest)
-
-
-def _tensor(array: Array, dtype: torch.dtype | None = None) -> torch.Tensor:
-    import torch
-
-    return torch.as_tensor(np.ascontiguousarray(array)).to(dtype)
 
 
 def _between(start: float, end: float, progress: float) -> float:

@@ -118,14 +118,10 @@ class ClassificationConfig(Section):
     def _fits_together(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds: must be different and not negative, got {list(self.seeds)}")
-        for key in ("sharing", "client", "fleets", "share"):
+        for key in ("sharing", "client", "fleets", "share", "personal", "share_schedule"):
             if getattr(self.federation, key) != FederationConfig.model_fields[key].default:
                 raise ValueError(f"federation.{key}: has no meaning for a classifier")
-        if self.federation.informed:
-            raise ValueError(
-                "federation.strategy: 'fisher' needs an optimiser's moments, which the clients of "
-                "a classifier forget after every round"
-            )
+        self._refuse_fisher()
         for place, names in self.federation.named.items():
             self._check_names(f"federation.{place}", names)
         self._check_names("poisoning.clients", self.poisoning.clients if self.poisoning else ())
@@ -138,6 +134,17 @@ class ClassificationConfig(Section):
                 "leave none that is honest"
             )
         return self
+
+    def _refuse_fisher(self) -> None:
+        tried = [("federation.strategy", self.federation.strategy)]
+        tried += [("attack_table.strategies", each) for each in self.attack_table.strategies]
+        for place, strategy in tried:
+            if strategy.kind == "fisher":
+                raise ValueError(
+                    f"{place}: 'fisher' takes Fisher information from an optimiser's moments, and "
+                    "a classifier's clients keep none; use it in experiments ('qmarl train'), and "
+                    "'fedavg' here"
+                )
 
     def _check_backdoor(self, backdoor: LabelBackdoor) -> None:
         features = self.classifier.qubits

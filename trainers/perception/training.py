@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qmarl.federated.aggregators import FedProx
+from qmarl.federated.privacy_ledger import Spent
 from qmarl.federated.round_report import RoundReport
 from qmarl.federated.transport import InMemoryChannel
 from qmarl.seeding import stream
@@ -17,6 +18,7 @@ from trainers.perception.classifier import Classifier, Minibatch, make_classifie
 from trainers.perception.config import ClassificationConfig
 from trainers.perception.poisoning import LabelBackdoor
 from trainers.perception.samples import CLASSES, Samples, divided, load_samples
+from trainers.private_runs import privacy_notes
 
 GROUP = "classifier"
 """Name of the federation's group."""
@@ -34,6 +36,8 @@ class Classification:
             are of another class than its target; None without a backdoor.
         reports: What happened at each seed's server, one report a round.
         parameters: Trainable numbers.
+        spent: What privacy has cost in each run, where it is counted; the same for every seed.
+        ended: Why there were fewer rounds than asked for; empty if there were not.
     """
 
     seeds: tuple[int, ...]
@@ -41,6 +45,8 @@ class Classification:
     triggered: Array | None
     reports: tuple[tuple[RoundReport, ...], ...]
     parameters: int
+    spent: Spent | None = None
+    ended: str = ""
 
     @property
     def final(self) -> Array:
@@ -66,7 +72,7 @@ def classify(config: ClassificationConfig) -> Classification:
     """Trains a classifier for every seed and tests it after every round.
 
     Raises:
-        ConfigurationError: The clients or their samples are too few.
+        ConfigurationError: The clients or their samples are too few, or the privacy budget is.
         RunError: scikit-learn is not installed.
     """
     classifier = make_classifier(config.classifier)
@@ -75,7 +81,10 @@ def classify(config: ClassificationConfig) -> Classification:
     params = _joined([_initial(config, classifier, seed) for seed in config.seeds])
     accuracy: list[Array] = []
     reports: list[list[RoundReport]] = []
+    privacy_notes({GROUP: runs[0].federation}, config.rounds)
     for number in range(config.rounds):
+        if runs[0].federation.ended:
+            break
         params, told = _round(config, classifier, runs, params, number)
         reports.append(told)
         accuracy.append(classifier.correct(_servers(runs), test).mean(1))
@@ -85,6 +94,8 @@ def classify(config: ClassificationConfig) -> Classification:
         _triggered(config, classifier, runs, test),
         tuple(zip(*reports, strict=True)),
         sum(spec.size for spec in classifier.layout.values()),
+        reports[-1][0].spent,
+        runs[0].federation.ended if len(reports) < config.rounds else "",
     )
 
 
@@ -135,8 +146,12 @@ def _round(
     mu = strategy.proximal_mu if isinstance(strategy, FedProx) else 0.0
     learned = classifier.learned(_joined(start), _minibatches(config, runs, number), mu)
     trained = [_slice(learned, place, config.clients) for place in range(len(runs))]
+    section = config.classifier
+    steps = np.full(config.clients, section.epochs * section.minibatches)  # all take as many
     told = [
-        run.federation.gather(each, np.array([len(s.labels) for s in run.shards]), number)
+        run.federation.gather(
+            each, np.array([len(s.labels) for s in run.shards]), number, steps=steps
+        )
         for run, each in zip(runs, trained, strict=True)
     ]
     after = [run.federation.joined(each) for run, each in zip(runs, trained, strict=True)]

@@ -27,10 +27,11 @@ class Exchange:
 
     Attributes:
         group: Name of the agent group.
-        agents: Names of its agents, the clients.
+        agents: Names of its agents, the clients of a split critic.
         round: Round number.
         seed: Seed of the run, or of the fleet, for the noise.
         channel: Carries the bytes.
+        learners: Names of the clients behind the stack of actors, the clients of a split actor.
     """
 
     group: str
@@ -38,6 +39,7 @@ class Exchange:
     round: int
     seed: int
     channel: Channel = field(default_factory=InMemoryChannel)
+    learners: tuple[str, ...] = ()
 
 
 @final

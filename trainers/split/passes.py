@@ -41,7 +41,7 @@ class SplitPass:
         source: NoiseSource | None = None,
     ) -> None:
         self._cuts, self._batch, self._guard = cuts, batch, guard
-        self._source = source or NoiseSource(None)
+        self._source = source or NoiseSource.secret()
 
     def forward(self, activations: torch.Tensor, body: Part, places: Array) -> torch.Tensor:
         """Sends activations up, runs the server's part, and sends its outputs home.
