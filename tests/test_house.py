@@ -145,26 +145,17 @@ def test_every_direct_dependency_has_a_tested_version() -> None:
 
 def test_the_documents_name_every_command() -> None:
     from trainers.cli import app
-    from trainers.cli_circuits import circuits_app
-    from trainers.cli_config import config_app
-    from trainers.cli_envs import envs_app
-    from trainers.cli_federated import federated_app
 
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     text = "\n".join(path.read_text() for path in documents)
     callbacks = [command.callback for command in app.registered_commands]
     wanted = [f"qmarl {call.__name__}" for call in callbacks if call]
-    groups = (
-        ("config", config_app),
-        ("circuits", circuits_app),
-        ("envs", envs_app),
-        ("federated", federated_app),
-    )
-    for name, group in groups:
-        inner = [(command.name, command.callback) for command in group.registered_commands]
-        wanted += [
-            f"qmarl {name} {own or call.__name__.replace('_', '-')}" for own, call in inner if call
-        ]
+    for group in app.registered_groups:
+        if group.typer_instance is None:
+            continue
+        for command in group.typer_instance.registered_commands:
+            own = command.name or (command.callback.__name__ if command.callback else "")
+            wanted.append(f"qmarl {group.name} {own.replace('_', '-')}")
     missing = [command for command in wanted if command not in text]
     assert not missing
 
