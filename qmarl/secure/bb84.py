@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,6 +23,7 @@ from qmarl.secure.pulses import (
     exchange,
 )
 from qmarl.secure.randomness import Entropy, choices
+from qmarl.secure.reconciliation import Reconciliation
 from qmarl.secure.session import (
     AbortedError,
     Outcome,
@@ -40,6 +41,8 @@ _FEWEST = 200  # sifted bits below which nothing can be estimated
 class BB84Config(Section):
     """A session of BB84 or of the six-state protocol."""
 
+    shorthand: ClassVar[str | None] = "protocol"
+
     protocol: Literal["bb84", "six_state"] = "bb84"
     """``bb84`` with two bases, or ``six_state`` with three, which takes single photons only."""
     source: Source = WeakCoherentSource()
@@ -53,6 +56,8 @@ class BB84Config(Section):
     """Share of the sifted bits to compare where both bases make the key."""
     max_error_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.11
     """Error rate of the compared bits above which the session aborts."""
+    reconciliation: Reconciliation = "cascade"
+    """How errors are corrected: ``cascade`` by questions and answers, ``ldpc`` by one message."""
     security: SecurityConfig = SecurityConfig()
     """How far the key may be from an ideal one."""
 
@@ -188,7 +193,14 @@ def _raw(config: BB84Config, sifted: Sifted, transcript: Transcript) -> Raw:
     key = ~sifted.tested
     expected = (float(sifted.wrong.sum()) + 1) / (float(sifted.tested.sum()) + 2)
     length = partial(_length, config, sifted)
-    return Raw(sifted.found.alice[key], sifted.found.bob[key], expected, length, transcript)
+    return Raw(
+        sifted.found.alice[key],
+        sifted.found.bob[key],
+        expected,
+        length,
+        transcript,
+        config.reconciliation,
+    )
 
 
 def _length(config: BB84Config, sifted: Sifted, leaked: float) -> int:

@@ -6,6 +6,7 @@ these protocols can notice: a receiver needs monitors of its own against it, and
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -28,6 +29,15 @@ class _Eavesdropper(Section):
     def impersonates(self) -> bool:
         """Whether they speak for the other end: no."""
         return False
+
+    @property
+    def blocks(self) -> bool:
+        """Whether they decide which pulses arrive: no."""
+        return False
+
+    def lights(self, receiver: Receiver) -> Receiver:
+        """Returns the receiver as it is: they send no noise."""
+        return receiver
 
 
 class InterceptResend(_Eavesdropper):
@@ -69,6 +79,11 @@ class PhotonNumberSplitting(_Eavesdropper):
     kind: Literal["photon_number_splitting"] = "photon_number_splitting"
     """The eavesdropper's name in the configuration."""
 
+    @property
+    def blocks(self) -> bool:
+        """Whether they decide which pulses arrive: yes."""
+        return True
+
     def tap(
         self,
         flight: Flight,
@@ -96,15 +111,19 @@ class Jamming(_Eavesdropper):
     clicks: float = Field(default=0.05, ge=0, le=1)
     """Probability of a click that it adds to each pulse."""
 
+    def lights(self, receiver: Receiver) -> Receiver:
+        """Returns the receiver with the noise in its background."""
+        noisy = 1 - (1 - receiver.background) * (1 - self.clicks)
+        return replace(receiver, background=noisy)
+
     def tap(
         self,
         flight: Flight,
-        source: SinglePhotonSource | WeakCoherentSource,  # noqa: ARG002
-        receiver: Receiver,  # noqa: ARG002
-        rng: np.random.Generator,  # noqa: ARG002
+        source: SinglePhotonSource | WeakCoherentSource,
+        receiver: Receiver,
+        rng: np.random.Generator,
     ) -> None:
-        """Raises the background."""
-        flight.background = 1 - (1 - flight.background) * (1 - self.clicks)
+        """Leaves the pulses alone."""
 
 
 class ManInTheMiddle(_Eavesdropper):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -14,8 +14,9 @@ from qmarl.secure import finite
 from qmarl.secure.authentication import Ends
 from qmarl.secure.eavesdroppers import InterceptResend, ManInTheMiddle
 from qmarl.secure.finite import SecurityConfig
-from qmarl.secure.pulses import Receiver
+from qmarl.secure.pulses import Receiver, clicking
 from qmarl.secure.randomness import Entropy, choices
+from qmarl.secure.reconciliation import Reconciliation
 from qmarl.secure.session import (
     AbortedError,
     Outcome,
@@ -44,10 +45,12 @@ class EntangledConfig(Section):
     lost count as lost by chance, so ``e91`` is not device-independent here.
     """
 
+    shorthand: ClassVar[str | None] = "protocol"
+
     protocol: Literal["bbm92", "e91"] = "bbm92"
     """``bbm92`` measures in two bases and compares errors; ``e91`` in three directions at each
     end, and trusts the CHSH value instead of the error rate."""
-    pairs: Annotated[int, Field(ge=1, le=50_000_000)] = 2_000_000
+    pairs: Annotated[int, Field(ge=1, le=10**10)] = 2_000_000
     """Pairs in a session."""
     visibility: Annotated[float, Field(ge=0, le=1)] = 0.98
     """Weight of the Bell state against white noise."""
@@ -57,6 +60,8 @@ class EntangledConfig(Section):
     """Error rate of the compared bits above which the session aborts."""
     min_chsh: Annotated[float, Field(ge=2, lt=2.83)] = 2.0
     """CHSH value at or below which ``e91`` aborts."""
+    reconciliation: Reconciliation = "cascade"
+    """How errors are corrected: ``cascade`` by questions and answers, ``ldpc`` by one message."""
     security: SecurityConfig = SecurityConfig()
     """How far the key may be from an ideal one."""
 
@@ -114,9 +119,8 @@ def measure_pairs(
         eavesdropper: Who is on the line to the second end.
     """
     rng, (first, second) = entropy.nature, _ANGLES[config.protocol]
-    seen = [_seen(config.pairs, receiver, rng) for receiver in (alice, bob)]
-    at = np.flatnonzero((seen[0] > 0) & (seen[1] > 0))
-    count, even = len(at), (1 / len(first),) * len(first)
+    both = _clicks(alice) * _clicks(bob)
+    count, even = len(clicking(config.pairs, both, rng)), (1 / len(first),) * len(first)
     choice_a, choice_b = (choices(entropy.parties, count, even) for _ in range(2))
     angle_a, angle_b = first[choice_a], second[choice_b]
     share = eavesdropper.fraction if isinstance(eavesdropper, InterceptResend) else 0.0
@@ -130,8 +134,8 @@ def measure_pairs(
         _turned(middle, angle_b - between, 1.0, rng),
         _turned(middle, angle_b - angle_a, config.visibility, rng),
     )
-    out_a = _clicked(out_a, seen[0][at], alice, rng)
-    out_b = _clicked(out_b, seen[1][at], bob, rng)
+    out_a = _clicked(out_a, alice, rng)
+    out_b = _clicked(out_b, bob, rng)
     known = taken & np.isclose(between, angle_a)
     if isinstance(eavesdropper, ManInTheMiddle):
         known = np.ones(count, bool)
@@ -206,7 +210,9 @@ def _raw(
 ) -> Raw:
     expected = (report.error_rate * report.tested + 1) / (report.tested + 2)
     length = partial(_length, config, report, score)
-    return Raw(found.alice[key], found.bob[key], expected, length, Transcript())
+    return Raw(
+        found.alice[key], found.bob[key], expected, length, Transcript(), config.reconciliation
+    )
 
 
 def _length(config: EntangledConfig, report: Report, score: Score | None, leaked: float) -> int:
@@ -216,10 +222,14 @@ def _length(config: EntangledConfig, report: Report, score: Score | None, leaked
     return finite.bb84_length(rest, report.tested, report.error_rate, leaked, config.security)
 
 
-def _seen(count: int, receiver: Receiver, rng: np.random.Generator) -> Array:
-    """0 for no click, 1 for a click without a photon, 2 for a photon."""
-    lit = rng.random(count) < receiver.transmittance * receiver.efficiency
-    return np.where(lit, 2, rng.random(count) < receiver.background).astype(np.uint8)
+def _lit(receiver: Receiver) -> float:
+    """Probability of a click by a photon."""
+    return receiver.transmittance * receiver.efficiency
+
+
+def _clicks(receiver: Receiver) -> float:
+    """Probability of a click by a photon or without one."""
+    return _lit(receiver) + (1 - _lit(receiver)) * receiver.background
 
 
 def _turned(bits: Array, angle: Array, visibility: float, rng: np.random.Generator) -> Array:
@@ -228,9 +238,11 @@ def _turned(bits: Array, angle: Array, visibility: float, rng: np.random.Generat
     return np.where(equal, bits, 1 - bits).astype(np.uint8)
 
 
-def _clicked(bits: Array, hits: Array, receiver: Receiver, rng: np.random.Generator) -> Array:
+def _clicked(bits: Array, receiver: Receiver, rng: np.random.Generator) -> Array:
+    """What is read where there was a click: the bit, now and then flipped, or a coin."""
+    photon = rng.random(len(bits)) * _clicks(receiver) < _lit(receiver)
     flipped = bits ^ (rng.random(len(bits)) < receiver.misalignment)
-    return np.where(hits == 2, flipped, rng.integers(0, 2, len(bits))).astype(np.uint8)
+    return np.where(photon, flipped, rng.integers(0, 2, len(bits))).astype(np.uint8)
 
 
 def _said(values: Array) -> bytes:

@@ -44,6 +44,30 @@ def deviation(key_bits: float, test_bits: float, secrecy: float) -> float:
     return math.sqrt((n + k) / (n * k) * (k + 1) / k * math.log(4 / secrecy))
 
 
+def sampled_error(wrong: float, test_bits: float, rest: float, secrecy: float) -> float:
+    """Returns the greatest error rate of what was not looked at, given a random sample of it all.
+
+    A sample of ``k`` shows a rate of ``q`` or less, where the whole has ``p``, with probability
+    ``exp(-k D(q || p))`` at most (Hoeffding 1963, theorem 1 and section 6, which takes in sampling
+    without replacement). Where errors are few this is much tighter than :func:`deviation`.
+
+    Args:
+        wrong: Errors in the sample.
+        test_bits: ``k``, size of the sample, above 0.
+        rest: Bits that were not looked at, above 0.
+        secrecy: Probability that the rate is greater.
+
+    Returns:
+        A rate of at most 0.5.
+    """
+    observed, room = wrong / test_bits, math.log(1 / secrecy) / test_bits
+    low, high = observed, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _divergence(observed, middle) < room else (low, middle)
+    return min(0.5, (high * (test_bits + rest) - wrong) / rest)
+
+
 def bb84_length(
     key_bits: float, test_bits: float, error: float, leaked: float, security: SecurityConfig
 ) -> int:
@@ -77,7 +101,7 @@ def six_state_length(
         return 0
     worst = min(2 / 3, error + deviation(key_bits, test_bits, security.secrecy))
     secret = key_bits * (1 - min(1.0, float(six_state_leak(worst))))
-    return _floor(secret - _smoothing(key_bits, security) - leaked - _price(security))
+    return _floor(secret - smoothing(key_bits, security) - leaked - _price(security))
 
 
 def chsh_length(
@@ -99,7 +123,7 @@ def chsh_length(
         return 0
     worst = score - float(np.sqrt(2 * math.log(4 / security.secrecy) / np.asarray(trials)).sum())
     secret = key_bits * (1 - float(chsh_leak(worst)))
-    return _floor(secret - _smoothing(key_bits, security) - leaked - _price(security))
+    return _floor(secret - smoothing(key_bits, security) - leaked - _price(security))
 
 
 @dataclass(frozen=True)
@@ -178,19 +202,35 @@ def decoy_length(tally: Tally, decoys: Decoys, leaked: float, security: Security
     """
     found = single_photons(tally, decoys, security.secrecy)
     secret = found.vacuum + found.single * (1 - float(binary_entropy(found.phase_error)))
-    price = 6 * math.log2(21 / security.secrecy) + math.log2(2 / security.correctness)
-    return _floor(secret - leaked - price)
+    return _floor(secret - leaked - decoy_price(security))
+
+
+def decoy_price(security: SecurityConfig) -> float:
+    """Returns the bits that a decoy session pays for its security, however long it is."""
+    return 6 * math.log2(21 / security.secrecy) + math.log2(2 / security.correctness)
 
 
 def _floor(length: float) -> int:
     return max(0, math.floor(length))
 
 
+def _divergence(q: float, p: float) -> float:
+    """``D(q || p)`` in nats of two coins, for ``p`` in (0, 1) at or above ``q``."""
+    first = q * math.log(q / p) if q > 0 else 0.0
+    if p >= 1:
+        return math.inf if q < 1 else 0.0
+    return first + ((1 - q) * math.log((1 - q) / (1 - p)) if q < 1 else 0.0)
+
+
 def _price(security: SecurityConfig) -> float:
     return math.log2(2 / (security.secrecy**2 * security.correctness))
 
 
-def _smoothing(key_bits: float, security: SecurityConfig) -> float:
+def smoothing(key_bits: float, security: SecurityConfig) -> float:
+    """Returns the bits that finitely many signals cost against collective attacks.
+
+    ``7 sqrt(n log2(2/eps))`` (Scarani and Renner 2008, arXiv:0708.0709).
+    """
     return 7 * math.sqrt(key_bits * math.log2(2 / security.secrecy))
 
 

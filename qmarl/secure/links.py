@@ -248,10 +248,10 @@ class DroneDroneLink(_Optical):
     """Standard deviation of pointing in each direction, rad."""
 
 
-class SatelliteLink(_Optical):
-    """Between a satellite and the ground or a drone; a way down loses less than a way up."""
+class SatelliteGroundLink(_Optical):
+    """Between a satellite and the ground; a way down loses less than a way up."""
 
-    kind: Literal["satellite"] = "satellite"
+    kind: Literal["satellite_ground"] = "satellite_ground"
     """The link's name in the configuration."""
     waist: Positive = 0.05
     """Radius of the beam at the sender, m."""
@@ -261,8 +261,22 @@ class SatelliteLink(_Optical):
     """Standard deviation of pointing in each direction, rad."""
 
 
+class SatelliteDroneLink(_Optical):
+    """Between a satellite and a drone, which carries a small telescope."""
+
+    kind: Literal["satellite_drone"] = "satellite_drone"
+    """The link's name in the configuration."""
+    waist: Positive = 0.15
+    """Radius of the beam at the sender, m."""
+    aperture: Positive = 0.1
+    """Radius of the receiver's telescope, m."""
+    jitter: Annotated[float, Field(ge=0)] = 1e-6
+    """Standard deviation of pointing in each direction, rad."""
+
+
 LinkConfig = Annotated[
-    FibreLink | GroundDroneLink | DroneDroneLink | SatelliteLink, Field(discriminator="kind")
+    FibreLink | GroundDroneLink | DroneDroneLink | SatelliteGroundLink | SatelliteDroneLink,
+    Field(discriminator="kind"),
 ]
 """Any link, by its ``kind``."""
 

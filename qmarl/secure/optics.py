@@ -7,6 +7,7 @@ Earth is a sphere, so a far satellite's height is more than its z.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -19,8 +20,7 @@ PLANCK_TIMES_LIGHT = 6.62607015e-34 * 2.99792458e8
 AIR_TOP = 30_000.0
 """Height in metres above which air neither bends nor swallows light here."""
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
-_U = (_NODES + 1) / 2
+_NODES = 48  # samples along a line through air
 
 
 def height(positions: Array) -> Array:
@@ -53,9 +53,10 @@ def air_path(first: Array, second: Array) -> tuple[Array, Array, Array]:
     way = high - low
     rise = np.maximum(way[..., 2], 1e-9)
     part = np.minimum(1.0, np.maximum(AIR_TOP - low[..., 2], 0) / rise)[..., None]
-    share = part * _U**3
+    at, weight = _quadrature()
+    share = part * at**3
     length = np.linalg.norm(way, axis=-1)[..., None]
-    weights = length * part * 3 * _U**2 * _WEIGHTS / 2
+    weights = length * part * 3 * at**2 * weight
     heights = height(low[..., None, :] + share[..., None] * way[..., None, :])
     return heights, np.where(upward[..., None], share, 1 - share), weights
 
@@ -145,6 +146,13 @@ def stray_photons(
     solid = np.pi * (view / 2) ** 2
     power = radiance * solid * np.pi * aperture**2 * band
     return float(power * gate * wavelength / PLANCK_TIMES_LIGHT)
+
+
+@cache
+def _quadrature() -> tuple[Array, Array]:
+    """Points in (0, 1) and weights of Gauss and Legendre; made when first needed."""
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    return (nodes + 1) / 2, weights / 2
 
 
 def _haze_exponent(kilometres: float) -> float:

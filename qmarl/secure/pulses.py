@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -32,8 +32,22 @@ class SinglePhotonSource(Section):
         """How often each intensity is chosen: there is one."""
         return (1.0,)
 
+    def seen(self, efficiency: float) -> Array:
+        """Returns for each intensity how likely a detector of such an efficiency sees a photon."""
+        return np.array([efficiency])
+
     def photons_in(self, intensity: Array, rng: np.random.Generator) -> Array:  # noqa: ARG002
         """One for every pulse."""
+        return np.ones(len(intensity), np.int64)
+
+    def photons_behind(
+        self,
+        intensity: Array,
+        lit: Array,  # noqa: ARG002
+        efficiency: float,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Array:
+        """One for every pulse, whether it was seen or not."""
         return np.ones(len(intensity), np.int64)
 
 
@@ -63,9 +77,29 @@ class WeakCoherentSource(Section):
         """The intensities as the bounds take them."""
         return Decoys(np.array(self.photons), np.array(self.chosen))
 
+    def seen(self, efficiency: float) -> Array:
+        """Returns for each intensity how likely a detector of such an efficiency sees a photon."""
+        return np.asarray(-np.expm1(-efficiency * np.array(self.photons)))
+
     def photons_in(self, intensity: Array, rng: np.random.Generator) -> Array:
         """Draws the photons of every pulse from its intensity's Poisson distribution."""
         return rng.poisson(np.array(self.photons)[intensity])
+
+    def photons_behind(
+        self, intensity: Array, lit: Array, efficiency: float, rng: np.random.Generator
+    ) -> Array:
+        """Draws how many photons pulses held of which it is known whether one was seen.
+
+        Photons that are seen and photons that are not are independent Poisson numbers.
+
+        Args:
+            intensity: ``(c,)`` indices.
+            lit: ``(c,)`` bool, whether a photon was seen.
+            efficiency: Probability that a photon is seen.
+            rng: Randomness.
+        """
+        mean = np.array(self.photons)[intensity]
+        return rng.poisson(mean * (1 - efficiency)) + _at_least_one(mean * efficiency, lit, rng)
 
 
 Source = Annotated[SinglePhotonSource | WeakCoherentSource, Field(discriminator="kind")]
@@ -119,6 +153,15 @@ class Eavesdropper(Protocol):
     @property
     def impersonates(self) -> bool:
         """Whether they speak for the other end, instead of only touching the pulses."""
+        ...
+
+    @property
+    def blocks(self) -> bool:
+        """Whether they decide which pulses arrive, so that each one has to be simulated."""
+        ...
+
+    def lights(self, receiver: Receiver) -> Receiver:
+        """Returns the receiver with the noise that they send into it."""
         ...
 
     def tap(
@@ -184,24 +227,35 @@ def exchange(
         eavesdropper: Who is on the line.
         entropy: Randomness of the parties and of nature.
     """
-    parts = []
-    for first in range(0, pulses, _BLOCK):
-        count = min(_BLOCK, pulses - first)
-        intensity = choices(entropy.parties, count, source.chosen)
-        flight = Flight(
-            bits=choices(entropy.parties, count, (0.5, 0.5)),
-            bases=choices(entropy.parties, count, basis_chosen),
-            photons=source.photons_in(intensity, entropy.nature),
-            known=np.zeros(count, bool),
-            transmittance=receiver.transmittance,
-            background=receiver.background,
-            basis_chosen=basis_chosen,
-        )
-        sent = flight.bits, flight.bases
-        if eavesdropper is not None:
-            eavesdropper.tap(flight, source, receiver, entropy.nature)
-        parts.append(_detect(first, sent, intensity, flight, receiver, entropy))
+    at_work = receiver if eavesdropper is None else eavesdropper.lights(receiver)
+    line = _Line(source, basis_chosen, receiver, at_work, eavesdropper, entropy)
+    dense = eavesdropper is not None and eavesdropper.blocks
+    parts = (
+        [_each(line, first, min(_BLOCK, pulses - first)) for first in range(0, pulses, _BLOCK)]
+        if dense
+        else [_clicks(line, pulses)]
+    )
     return _awake(_joined(parts), receiver.dead_pulses)
+
+
+def clicking(trials: int, probability: float, rng: np.random.Generator) -> Array:
+    """Returns the sorted indices of the trials that succeed, without going through the others.
+
+    Args:
+        trials: How many.
+        probability: Of success, the same for each.
+        rng: Randomness.
+    """
+    if probability <= 0:
+        return np.zeros(0, np.int64)
+    parts, last = [], -1
+    while last < trials:
+        room = (trials - last) * probability
+        steps = rng.geometric(probability, int(room + 5 * math.sqrt(room) + 10))
+        parts.append(last + np.cumsum(steps))
+        last = int(parts[-1][-1])
+    found = np.concatenate(parts)
+    return found[found < trials]
 
 
 def measured(bits: Array, matching: Array, wrong: float, rng: np.random.Generator) -> Array:
@@ -210,24 +264,101 @@ def measured(bits: Array, matching: Array, wrong: float, rng: np.random.Generato
     return np.where(matching, flipped, rng.integers(0, 2, len(bits), np.uint8)).astype(np.uint8)
 
 
-def _detect(
-    first: int,
-    sent: tuple[Array, Array],
-    intensity: Array,
-    flight: Flight,
-    receiver: Receiver,
-    entropy: Entropy,
-) -> Detections:
-    rng, count = entropy.nature, len(intensity)
-    # Only what clicked is kept: a receiver's basis matters for nothing else.
-    through = 1 - flight.transmittance * receiver.efficiency
+@dataclass(frozen=True, repr=False)
+class _Line:
+    """Everything between the two ends.
+
+    ``receiver`` is what the parties believe of it, ``at_work`` what it is under an eavesdropper.
+    """
+
+    source: SinglePhotonSource | WeakCoherentSource
+    basis_chosen: tuple[float, ...]
+    receiver: Receiver
+    at_work: Receiver
+    eavesdropper: Eavesdropper | None
+    entropy: Entropy
+
+    def flight(self, count: int, photons: Array) -> Flight:
+        """Encodes pulses."""
+        parties = self.entropy.parties
+        return Flight(
+            bits=choices(parties, count, (0.5, 0.5)),
+            bases=choices(parties, count, self.basis_chosen),
+            photons=photons,
+            known=np.zeros(count, bool),
+            transmittance=self.at_work.transmittance,
+            background=self.at_work.background,
+            basis_chosen=self.basis_chosen,
+        )
+
+    def tapped(self, flight: Flight) -> tuple[Array, Array]:
+        """Lets the eavesdropper at the pulses; returns the bits and bases that were sent."""
+        sent = flight.bits, flight.bases
+        if self.eavesdropper is not None:
+            self.eavesdropper.tap(flight, self.source, self.receiver, self.entropy.nature)
+        return sent
+
+
+def _each(line: _Line, first: int, count: int) -> Detections:
+    """Simulates every pulse, also those of which nothing arrives."""
+    rng = line.entropy.nature
+    intensity = choices(line.entropy.parties, count, line.source.chosen)
+    flight = line.flight(count, line.source.photons_in(intensity, rng))
+    alice, alice_bases = line.tapped(flight)
+    through = 1 - flight.transmittance * line.receiver.efficiency
     lit = rng.random(count) < 1 - through**flight.photons
     at = np.flatnonzero(lit | (rng.random(count) < flight.background))
-    bases = choices(entropy.parties, len(at), flight.basis_chosen)
-    matching = (bases == flight.bases[at]) & lit[at]  # a dark count is a coin too
-    bob = measured(flight.bits[at], matching, receiver.misalignment, rng)
-    alice, alice_bases = (item[at] for item in sent)
-    return Detections(at + first, alice, bob, alice_bases, bases, intensity[at], flight.known[at])
+    arrived = replace(flight, bits=flight.bits[at], bases=flight.bases[at], known=flight.known[at])
+    sent = alice[at], alice_bases[at]
+    return _measured(line, at + first, sent, intensity[at], arrived, lit[at])
+
+
+def _clicks(line: _Line, pulses: int) -> Detections:
+    """Simulates only the pulses that click, from their own distribution; the others leave no trace.
+
+    What clicks depends on the intensity alone: whether an eavesdropper measures a pulse or not, it
+    goes on with as many photons.
+    """
+    rng, receiver, chosen = line.entropy.nature, line.at_work, np.array(line.source.chosen)
+    eta = receiver.transmittance * receiver.efficiency
+    seen = line.source.seen(eta)
+    gain = seen + (1 - seen) * receiver.background
+    slots = clicking(pulses, float(chosen @ gain), rng)
+    share = np.cumsum(chosen * gain)
+    intensity = np.searchsorted(share, rng.random(len(slots)) * share[-1]).astype(np.uint8)
+    lit = rng.random(len(slots)) * gain[intensity] < seen[intensity]
+    flight = line.flight(len(slots), line.source.photons_behind(intensity, lit, eta, rng))
+    sent = line.tapped(flight)
+    return _measured(line, slots, sent, intensity, flight, lit)
+
+
+def _measured(
+    line: _Line,
+    slots: Array,
+    sent: tuple[Array, Array],
+    intensity: Array,
+    arrived: Flight,
+    lit: Array,
+) -> Detections:
+    """Measures what clicked, in bases that the receiver chooses."""
+    bases = choices(line.entropy.parties, len(slots), line.basis_chosen)
+    matching = (bases == arrived.bases) & lit  # a dark count is a coin too
+    bob = measured(arrived.bits, matching, line.receiver.misalignment, line.entropy.nature)
+    return Detections(slots, sent[0], bob, sent[1], bases, intensity, arrived.known)
+
+
+def _at_least_one(mean: Array, where: Array, rng: np.random.Generator) -> Array:
+    """Poisson numbers that are known not to be zero, by inverting their distribution; else zero."""
+    found, wanted = np.zeros(len(mean), np.int64), np.flatnonzero(where)
+    mean = mean[wanted]
+    left = rng.random(len(wanted)) * -np.expm1(-mean)
+    term, count = mean * np.exp(-mean), np.ones(len(wanted), np.int64)
+    while (more := left > term).any() and count.max(initial=0) < 100:
+        left = np.where(more, left - term, left)
+        count += more
+        term = np.where(more, term * mean / count, term)
+    found[wanted] = count
+    return found
 
 
 def _joined(parts: list[Detections]) -> Detections:

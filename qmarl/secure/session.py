@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from qmarl.errors import RunError
 from qmarl.secure.amplification import hash_seed, toeplitz
-from qmarl.secure.authentication import Authenticator, Ends, seed_bytes
-from qmarl.secure.cascade import Answering, correct
+from qmarl.secure.authentication import Ends
 from qmarl.secure.finite import SecurityConfig
-from qmarl.secure.randomness import Entropy, permutation
+from qmarl.secure.randomness import Entropy
+from qmarl.secure.reconciliation import Reconciliation, reconcile
 from qmarl.types import Array
 
 Reason = Literal[
@@ -109,6 +108,7 @@ class Raw:
         error: Expected share of wrong bits.
         length: Says how long a key may be after so many disclosed bits.
         transcript: What was said so far.
+        reconciliation: How errors are corrected.
     """
 
     alice: Array
@@ -116,6 +116,7 @@ class Raw:
     error: float
     length: Callable[[float], int]
     transcript: Transcript
+    reconciliation: Reconciliation = "cascade"
 
 
 def key_bytes(key: Array) -> bytes:
@@ -160,17 +161,17 @@ def distil(
     """
     if raw.length(0) < 1:
         raise AbortedError("no_secret_bits", _none_left(len(raw.alice)))
-    answering = Answering(raw.alice)
-    bob = correct(raw.bob, raw.error, answering, partial(permutation, entropy.parties))
-    said = [*answering.said, *_compared(raw.alice, bob, security, entropy)]
-    length = raw.length(answering.disclosed)
+    corrected = reconcile(raw.alice, raw.bob, raw.error, raw.reconciliation, entropy.parties)
+    bob = corrected.key
+    said = [*corrected.said, *_compared(raw.alice, bob, security, entropy)]
+    length = raw.length(corrected.disclosed)
     if length < 1:
         raise AbortedError("no_secret_bits", _none_left(len(raw.alice)))
     seed = hash_seed(entropy.parties, len(raw.alice), length)
     raw.transcript.alice.extend([*said, np.packbits(seed).tobytes()])
     authenticate(raw.transcript, ends, entropy, impersonated)
     keys = (toeplitz(raw.alice, seed, length), toeplitz(bob, seed, length))
-    done = replace(report, disclosed=answering.disclosed, length=length, tags=2)
+    done = replace(report, disclosed=corrected.disclosed, length=length, tags=2)
     return Outcome(done, *keys)
 
 
@@ -183,8 +184,8 @@ def authenticate(
         AbortedError: A tag is wrong, or the seed is used up.
     """
     alice, bob = ends.alice, ends.bob
-    if impersonated:  # who has no seed has to guess one; the second end fails with them as well
-        bob = Authenticator(entropy.nature.bytes(seed_bytes(2)))
+    if impersonated:  # the second end fails with them as well
+        bob = ends.bob.impostor(entropy.nature.bytes(48))
         ends.bob.skip(2)
     spoken, answered = b"".join(transcript.alice), b"".join(transcript.bob)
     try:
