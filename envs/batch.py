@@ -128,6 +128,22 @@ class Sensors(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Tells what became of bodies that move in other programs.
+
+    Attributes:
+        names: Outcomes that an episode has besides the task's.
+        lost: ``(E,)`` bool, whose bodies cannot be moved any more in this episode.
+    """
+
+    names: tuple[str, ...]
+    lost: Array
+
+    def outcomes(self) -> dict[str, Array]:
+        """Outcomes ``(E,)`` by name of the episodes as they stand."""
+        ...
+
+
 @final
 class BatchWorld:
     """A world whose copies live in arrays; implements :class:`envs.world.World`.
@@ -139,13 +155,22 @@ class BatchWorld:
         backend: Dynamics, of the same ``(E, A)``.
         num_envs: Number ``E`` of copies.
         sensors: What agents perceive by; they know everything exactly where it is left out.
+        watch: Tells which episodes must be cut because their bodies are out of reach; none need be
+            where it is left out.
     """
 
     def __init__(
-        self, task: Task, backend: Backend, num_envs: int, sensors: Sensors | None = None
+        self,
+        task: Task,
+        backend: Backend,
+        num_envs: int,
+        sensors: Sensors | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self._task, self._backend, self._sensors = task, backend, sensors
+        self._task, self._backend, self._sensors, self._watch = task, backend, sensors, watch
+        more = watch.names if watch is not None else ()
         self._spec = _sensing_spec(task.spec, sensors)
+        self._spec = replace(self._spec, outcomes=self._spec.outcomes + more)
         self._rows = np.arange(num_envs)
         self._steps = np.zeros(num_envs, np.int64)
         self._episode = np.zeros(num_envs, np.int64)
@@ -185,7 +210,10 @@ class BatchWorld:
         rewards, terminated = task.judge(bodies, self._steps)
         final = self._look(bodies)
         check_finite(final, rewards, self._spec)
-        cut = (self._steps >= self._spec.max_steps) & final.alive.any(1)
+        over = self._steps >= self._spec.max_steps
+        if self._watch is not None:
+            over = over | self._watch.lost
+        cut = over & final.alive.any(1)
         truncated = final.alive & cut[:, None]
         ended = cut | ~final.alive.any(1)
         self._last, self._view = None, final
@@ -258,6 +286,8 @@ class BatchWorld:
         """Begins the next episode where one ended; returns the outcomes of all."""
         task, rows = self._task, np.flatnonzero(ended)
         outcomes = task.outcomes()
+        if self._watch is not None:
+            outcomes |= self._watch.outcomes()
         self._last = task.scene(bodies, self._steps)
         self._view = self._renewed(self._started(), rows)
         return outcomes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import ValidationError, model_validator
 
+from envs.backends.airsim_config import AirsimConfig, check_address
 from envs.backends.bicycle import Bicycle, BicycleConfig
 from envs.backends.mixed import MixedBackend
 from envs.backends.point import PointBackend, PointConfig
@@ -43,9 +44,13 @@ class MobilitySection(WorldSection):
     """Rung of the task's ladder: it sets the keys that are not written."""
     actions: Literal["discrete", "continuous"] = "discrete"
     """Whether agents choose among commands, or command numbers within [-1, 1]."""
-    backend: Literal["point", "quad6dof", "bicycle"] = "point"
-    """What moves the bodies: drones ``point`` or ``quad6dof``, vehicles ``bicycle``. Where there
-    are both, it says what moves the drones."""
+    backend: Literal["point", "quad6dof", "bicycle", "airsim"] = "point"
+    """What moves the bodies: drones ``point`` or ``quad6dof``, vehicles ``bicycle``, all of them
+    ``airsim``. Where there are both, it says what moves the drones."""
+    address: str = ""
+    """Where an AirSim simulator listens, ``host:port``; short for ``airsim.addresses`` with one."""
+    airsim: AirsimConfig = AirsimConfig()
+    """Simulators of AirSim's kind."""
     point: PointConfig = PointConfig()
     """Drones as point masses."""
     quad6dof: Quad6DofConfig = Quad6DofConfig()
@@ -68,6 +73,12 @@ class MobilitySection(WorldSection):
         if not isinstance(value, Mapping):
             return value
         return {**cls.LADDER.get(str(value.get("difficulty", "medium")), {}), **value}
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.address:
+            check_address(self.address, self.airsim)
+        return self
 
     @model_validator(mode="after")
     def _sites_fit(self) -> Self:
@@ -101,7 +112,15 @@ class MobilitySection(WorldSection):
     def dt(self) -> float:
         """Seconds per decision, of the backend."""
         own = {"point": self.point.dt, "quad6dof": self.quad6dof.dt, "bicycle": self.bicycle.dt}
+        if self.backend == "airsim":
+            return self.airsim.dt or own[type(self).model_fields["backend"].default]
         return own[self.backend]
+
+    @property
+    def simulators(self) -> AirsimConfig:
+        """Where AirSim simulators are, ``address`` among them."""
+        named = {"addresses": (self.address,)} if self.address else {}
+        return self.airsim.model_copy(update=named)
 
     @property
     @abstractmethod
@@ -113,8 +132,13 @@ def join(task: Task, config: MobilitySection, num_envs: int) -> World:
     """Joins a task with the backend and the sensors that its section names."""
     spec = task.spec
     shape = num_envs, len(spec.agents)
-    backend = make_backend(config, shape, config.arena, spec.kinds)
     sensors = make_sensors(config.sensors, shape, config.arena)
+    if config.backend == "airsim":
+        from envs.backends.airsim_crew import make_airsim
+
+        flown = make_airsim(config, shape, spec.agents, spec.kinds)
+        return BatchWorld(task, flown, num_envs, sensors, flown)
+    backend = make_backend(config, shape, config.arena, spec.kinds)
     return BatchWorld(task, backend, num_envs, sensors)
 
 
@@ -159,6 +183,13 @@ def _drones(config: MobilitySection, shape: tuple[int, int], arena: Array) -> Ba
 
 def _vehicles(config: MobilitySection, shape: tuple[int, int], arena: Array) -> Backend:
     return Bicycle(config.bicycle, shape, arena, config.randomisation)
+
+
+def capacity(config: WorldSection) -> int | None:
+    """How many copies of a world there can be at once; None where there is no such limit."""
+    if isinstance(config, MobilitySection) and config.backend == "airsim":
+        return config.simulators.simulators
+    return None
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

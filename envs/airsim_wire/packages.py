@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import math
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -61,6 +63,8 @@ class PackageConnection:
     def open(self) -> None:
         """Makes a new client, which connects at its first call."""
         self.close()
+        if threading.current_thread() is not threading.main_thread():
+            asyncio.set_event_loop(asyncio.new_event_loop())  # the package looks for one
         host, port = self.address.host, self.address.port
         client = self._package.VehicleClient(host, port, timeout_value=self._timeout_s)
         self._session = client.client
@@ -95,7 +99,7 @@ class PackageConnection:
         for method, future in former:
             if future.error is not None:
                 raise RefusedError(method, _text(future.error))
-            self._quiet += [] if future._set_flag else [(method, future)]
+            self._quiet += [(method, future)] if future.result is None else []
 
 
 def _answer(request: Request, future: Any, errors: Any) -> Any:

@@ -50,7 +50,7 @@ class ConvoyEscortConfig(MobilitySection):
 
     id: Literal["convoy_escort"] = "convoy_escort"
     """Name of the world."""
-    backend: Literal["point", "quad6dof"] = "point"
+    backend: Literal["point", "quad6dof", "airsim"] = "point"
     """What moves the drones; vehicles are bicycles."""
     point: ScoutPointConfig = ScoutPointConfig()
     """Drones as point masses."""

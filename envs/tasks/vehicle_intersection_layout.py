@@ -28,7 +28,7 @@ class VehicleIntersectionConfig(MobilitySection):
 
     id: Literal["vehicle_intersection"] = "vehicle_intersection"
     """Name of the world."""
-    backend: Literal["bicycle"] = "bicycle"
+    backend: Literal["bicycle", "airsim"] = "bicycle"
     """What moves the vehicles."""
     bicycle: TownBicycleConfig = TownBicycleConfig()
     """The vehicles."""

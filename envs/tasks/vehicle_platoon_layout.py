@@ -29,7 +29,7 @@ class VehiclePlatoonConfig(MobilitySection):
 
     id: Literal["vehicle_platoon"] = "vehicle_platoon"
     """Name of the world."""
-    backend: Literal["bicycle"] = "bicycle"
+    backend: Literal["bicycle", "airsim"] = "bicycle"
     """What moves the vehicles."""
     bicycle: TownBicycleConfig = TownBicycleConfig()
     """The vehicles."""

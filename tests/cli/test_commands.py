@@ -184,6 +184,7 @@ def test_evaluate_prints_one_json_object(qmarl: Any, monkeypatch: pytest.MonkeyP
         "greedy": False,
         "overrides": ["a.b=1"],
         "gif": False,
+        "keep_flights": False,
     }
     assert "95 % interval 0.800 to 1.000" in qmarl("evaluate", "runs/x")[1]
 
