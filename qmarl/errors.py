@@ -21,3 +21,7 @@ class UnreachableError(QmarlError):
 
 class RunError(QmarlError):
     """A run went wrong after it had started: bad numbers, a bad directory, a full disk."""
+
+
+class UndeliveredError(RunError):
+    """A message did not get across its link: it counts as missing, and the run goes on."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from qmarl.secure.bb84 import BB84Config
 from qmarl.secure.links import VISIBILITY, Budget, FibreLink, satellite_positions
 from qmarl.secure.links_config import LinksConfig, LinkSection
+from qmarl.secure.protocols import BB84Config
 from qmarl.secure.sources import KeyBlock, LinkSource
 from qmarl.secure.tuning import expected_bits, tuned
 from qmarl.types import Array

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
 
-from qmarl.config import Section
 from qmarl.secure import finite
 from qmarl.secure.authentication import Ends
-from qmarl.secure.finite import SecurityConfig, Tally
+from qmarl.secure.finite import Tally
+from qmarl.secure.protocols import BB84Config
 from qmarl.secure.pulses import (
     Detections,
     Eavesdropper,
     Receiver,
     SinglePhotonSource,
-    Source,
     WeakCoherentSource,
     exchange,
 )
 from qmarl.secure.randomness import Entropy, choices
-from qmarl.secure.reconciliation import Reconciliation
 from qmarl.secure.session import (
     AbortedError,
     Outcome,
@@ -36,46 +32,6 @@ from qmarl.secure.session import (
 from qmarl.types import Array
 
 _FEWEST = 200  # sifted bits below which nothing can be estimated
-
-
-class BB84Config(Section):
-    """A session of BB84 or of the six-state protocol."""
-
-    shorthand: ClassVar[str | None] = "protocol"
-
-    protocol: Literal["bb84", "six_state"] = "bb84"
-    """``bb84`` with two bases, or ``six_state`` with three, which takes single photons only."""
-    source: Source = WeakCoherentSource()
-    """What is sent: ``weak_coherent`` with decoys, or ``single_photon``."""
-    pulses: Annotated[int, Field(ge=1, le=10**10)] = 2_000_000
-    """Pulses in a session."""
-    main_basis: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
-    """How often both ends choose the first basis. At 0.5 both bases make the key and a random
-    sample of both is compared; above, the first makes the key and all of the second is compared."""
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the sifted bits to compare where both bases make the key."""
-    max_error_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.11
-    """Error rate of the compared bits above which the session aborts."""
-    reconciliation: Reconciliation = "cascade"
-    """How errors are corrected: ``cascade`` by questions and answers, ``ldpc`` by one message."""
-    security: SecurityConfig = SecurityConfig()
-    """How far the key may be from an ideal one."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.protocol == "six_state":
-            if self.source.kind != "single_photon":
-                raise ValueError("source: six_state takes single_photon only")
-            if self.main_basis != 0.5:
-                raise ValueError("main_basis: six_state chooses its three bases alike")
-        return self
-
-    @property
-    def basis_chosen(self) -> tuple[float, ...]:
-        """How often each basis is chosen."""
-        if self.protocol == "six_state":
-            return (1 / 3, 1 / 3, 1 / 3)
-        return (self.main_basis, 1 - self.main_basis)
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
-from qmarl.config import Section
 from qmarl.secure import finite
 from qmarl.secure.authentication import Ends
 from qmarl.secure.eavesdroppers import InterceptResend, ManInTheMiddle
-from qmarl.secure.finite import SecurityConfig
+from qmarl.secure.protocols import EntangledConfig
 from qmarl.secure.pulses import Receiver, clicking
 from qmarl.secure.randomness import Entropy, choices
-from qmarl.secure.reconciliation import Reconciliation
 from qmarl.secure.session import (
     AbortedError,
     Outcome,
@@ -36,34 +32,6 @@ _ANGLES = {
 _FEWEST = 200  # sifted bits below which nothing can be estimated
 
 PairEavesdropper = InterceptResend | ManInTheMiddle
-
-
-class EntangledConfig(Section):
-    """A session in which a source between two parties sends each of them half of a pair.
-
-    Every trial holds one pair; sources that now and then emit two are not simulated. Pairs that are
-    lost count as lost by chance, so ``e91`` is not device-independent here.
-    """
-
-    shorthand: ClassVar[str | None] = "protocol"
-
-    protocol: Literal["bbm92", "e91"] = "bbm92"
-    """``bbm92`` measures in two bases and compares errors; ``e91`` in three directions at each
-    end, and trusts the CHSH value instead of the error rate."""
-    pairs: Annotated[int, Field(ge=1, le=10**10)] = 2_000_000
-    """Pairs in a session."""
-    visibility: Annotated[float, Field(ge=0, le=1)] = 0.98
-    """Weight of the Bell state against white noise."""
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the sifted bits that is compared."""
-    max_error_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.11
-    """Error rate of the compared bits above which the session aborts."""
-    min_chsh: Annotated[float, Field(ge=2, lt=2.83)] = 2.0
-    """CHSH value at or below which ``e91`` aborts."""
-    reconciliation: Reconciliation = "cascade"
-    """How errors are corrected: ``cascade`` by questions and answers, ``ldpc`` by one message."""
-    security: SecurityConfig = SecurityConfig()
-    """How far the key may be from an ideal one."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,9 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qmarl.config import Section
-from qmarl.secure.bb84 import BB84Config
 from qmarl.secure.eavesdroppers import EavesdropperConfig, PhotonNumberSplitting
-from qmarl.secure.entangled import EntangledConfig
 from qmarl.secure.links import (
     Budget,
     DetectorConfig,
@@ -20,7 +18,7 @@ from qmarl.secure.links import (
     Share,
     satellite_positions,
 )
-from qmarl.secure.qsdc import DirectConfig
+from qmarl.secure.protocols import BB84Config, DirectConfig, EntangledConfig
 from qmarl.types import Array
 
 Point = tuple[float, float, float]

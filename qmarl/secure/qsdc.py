@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal, final
+from typing import final
 
 import numpy as np
-from pydantic import Field
 
-from qmarl.config import Section
 from qmarl.secure.amplification import hash_seed, toeplitz
 from qmarl.secure.authentication import Ends
-from qmarl.secure.finite import SecurityConfig, sampled_error, smoothing
+from qmarl.secure.finite import sampled_error, smoothing
 from qmarl.secure.ldpc import Code, decode, make_code
+from qmarl.secure.protocols import DirectConfig
 from qmarl.secure.pulses import Receiver
 from qmarl.secure.qsdc_pairs import DirectEavesdropper, Frames, arrival, compared, travel, twice
 from qmarl.secure.randomness import Entropy, bits, choices, permutation
@@ -24,35 +23,6 @@ from qmarl.types import Array
 _FILLED = 0.85  # of the channel's capacity, which the code is let carry
 _FEWEST = 100  # pairs compared in each basis
 _MOST = 1_000_000  # pairs handled together; a code for more takes too long
-
-
-class DirectConfig(Section):
-    """Direct communication over a link.
-
-    ``two_step`` sends one photon of each pair, compares some, writes two bits on the other photon
-    and sends that after it (Deng, Long and Liu 2003, arXiv:quant-ph/0308173). It loses what the
-    second photon loses, so it is for short links. ``one_step`` sends photons once, entangled in
-    polarisation and path; the two ends measure apart and compare in public (Sheng, Zhou and Long
-    2022), so that what was lost carried nothing.
-    """
-
-    shorthand: ClassVar[str | None] = "protocol"
-
-    protocol: Literal["two_step", "one_step"] = "one_step"
-    """Which protocol."""
-    pairs: Annotated[int, Field(ge=1, le=10**10)] | None = None
-    """Pairs to send, of which a million at most are used at the other end; nothing: as many as the
-    payload needs on a quiet line, and a third more."""
-    check_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of the arrived pairs that is compared before anything is written."""
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the others on which something known is written, to see the second step."""
-    depolarisation: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Depolarising of a photon each time that it travels, besides the receiver's misalignment."""
-    max_error_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.06
-    """Error rate in either basis above which nothing is written."""
-    security: SecurityConfig = SecurityConfig()
-    """How little may become known of the payload, and how unlikely a wrong one is."""
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,15 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
 from qmarl.secure.cascade import Answering, correct
 from qmarl.secure.ldpc import decode, make_code
+from qmarl.secure.protocols import Reconciliation
 from qmarl.secure.randomness import Randomness, permutation
 from qmarl.secure.rates import binary_entropy
 from qmarl.types import Array
-
-Reconciliation = Literal["cascade", "ldpc"]
-"""``cascade`` discloses least and talks most; ``ldpc`` needs one message, and a few more if the
-errors were more than expected."""
 
 _BLOCK = 100_000  # bits corrected together
 _FIRST, _MORE = 1.12, 0.03  # disclosed bits over n h(e): at first, and in each further message

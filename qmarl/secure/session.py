@@ -12,8 +12,9 @@ from qmarl.errors import RunError
 from qmarl.secure.amplification import hash_seed, toeplitz
 from qmarl.secure.authentication import Ends
 from qmarl.secure.finite import SecurityConfig
+from qmarl.secure.protocols import Reconciliation
 from qmarl.secure.randomness import Entropy
-from qmarl.secure.reconciliation import Reconciliation, reconcile
+from qmarl.secure.reconciliation import reconcile
 from qmarl.types import Array
 
 Reason = Literal[

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, final
 
 from qmarl.secure.authentication import TAG_BYTES, Ends, introduced, paired, seed_bytes
-from qmarl.secure.bb84 import BB84Config, run_bb84
+from qmarl.secure.bb84 import run_bb84
 from qmarl.secure.eavesdroppers import Jamming, PhotonNumberSplitting
 from qmarl.secure.entangled import run_entangled
 from qmarl.secure.links import Budget
 from qmarl.secure.links_config import LinkSection, ScheduledEavesdropper
 from qmarl.secure.postquantum import new_signing_key
+from qmarl.secure.protocols import BB84Config
 from qmarl.secure.pulses import Receiver
 from qmarl.secure.randomness import entropy
 from qmarl.secure.session import Outcome, Report, key_bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qmarl.secure import finite, rates
-from qmarl.secure.bb84 import BB84Config, expected_tally
+from qmarl.secure.bb84 import expected_tally
 from qmarl.secure.finite import Tally
+from qmarl.secure.protocols import BB84Config
 from qmarl.secure.pulses import Receiver, WeakCoherentSource
 from qmarl.types import Array
 

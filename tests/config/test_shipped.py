@@ -20,7 +20,7 @@ CONFIGS = shipped_configs()
 SHIPPED = sorted(
     path
     for path in CONFIGS.rglob("*.yaml")
-    if path.parent.name != "presets" and "classifier" not in yaml.safe_load(path.read_text())
+    if path.parent.name != "presets" and "env" in yaml.safe_load(path.read_text())
 )
 
 

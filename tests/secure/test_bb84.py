@@ -5,7 +5,7 @@ import pytest
 
 from qmarl.secure import rates
 from qmarl.secure.authentication import Ends, Signer, introduced, paired, seed_bytes
-from qmarl.secure.bb84 import BB84Config, run_bb84, sift
+from qmarl.secure.bb84 import run_bb84, sift
 from qmarl.secure.eavesdroppers import (
     InterceptResend,
     Jamming,
@@ -13,6 +13,7 @@ from qmarl.secure.eavesdroppers import (
     PhotonNumberSplitting,
 )
 from qmarl.secure.postquantum import new_signing_key
+from qmarl.secure.protocols import BB84Config
 from qmarl.secure.pulses import (
     Eavesdropper,
     Receiver,

@@ -9,7 +9,7 @@ from qmarl.secure.links import (
     DroneDroneLink,
     FibreLink,
     GroundDroneLink,
-    SatelliteLink,
+    SatelliteGroundLink,
     awake,
     satellite_positions,
     trusted_relay,
@@ -79,8 +79,8 @@ def test_loss_rises_with_distance_weather_and_turbulence() -> None:
 def test_a_satellite_is_reached_best_overhead_and_not_beyond_the_horizon() -> None:
     sky = satellite_positions(np.array([0, 60, 120, 200, 400.0]), 500e3)
     np.testing.assert_allclose(optics.height(sky), 500e3, rtol=1e-9)
-    down = SatelliteLink().budget(sky, GROUND, DETECTOR)
-    up = SatelliteLink().budget(GROUND, sky, DETECTOR)
+    down = SatelliteGroundLink().budget(sky, GROUND, DETECTOR)
+    up = SatelliteGroundLink().budget(GROUND, sky, DETECTOR)
     assert (np.diff(down.loss_db[:4]) > 0).all()
     assert (down.transmittance[:4] > up.transmittance[:4]).all()
     assert down.transmittance[4] == up.transmittance[4] == 0
@@ -96,13 +96,13 @@ def test_a_pass_culminates_where_it_is_said_to() -> None:
 def test_daylight_drowns_a_wide_view() -> None:
     overhead = satellite_positions(np.array([0.0]), 500e3)
     night, day = (
-        SatelliteLink(sky=sky).budget(overhead, GROUND, DETECTOR) for sky in ("night", "day")
+        SatelliteGroundLink(sky=sky).budget(overhead, GROUND, DETECTOR) for sky in ("night", "day")
     )
     assert day.background[0] == pytest.approx(
         DETECTOR.dark_clicks + (night.background[0] - DETECTOR.dark_clicks) * 1e4
     )
     assert day.key_rate()[0] == 0 < night.key_rate()[0]
-    narrow = SatelliteLink(sky="day", view=1e-6, band=0.1)
+    narrow = SatelliteGroundLink(sky="day", view=1e-6, band=0.1)
     assert narrow.budget(overhead, GROUND, DETECTOR).key_rate()[0] > 0
 
 

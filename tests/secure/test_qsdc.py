@@ -10,8 +10,9 @@ from qmarl.secure.authentication import Signer, introduced, paired, seed_bytes
 from qmarl.secure.eavesdroppers import InterceptResend, Jamming, ManInTheMiddle
 from qmarl.secure.ldpc import Code
 from qmarl.secure.postquantum import new_signing_key
+from qmarl.secure.protocols import DirectConfig
 from qmarl.secure.pulses import Receiver
-from qmarl.secure.qsdc import Delivery, DirectConfig, send
+from qmarl.secure.qsdc import Delivery, send
 from qmarl.secure.qsdc_pairs import DirectEavesdropper, travel, twice
 from qmarl.secure.randomness import entropy
 
