@@ -9,6 +9,7 @@ from typing import Any, final
 from qmarl.errors import RunError, UnreachableError
 from trainers.distributed import ExecutorConfig, Result
 from trainers.distributed_connection import first_line
+from trainers.distributed_waiting import Waiting
 
 COUNT_S = 5.0
 """Seconds between two looks at how much room there is."""
@@ -26,10 +27,11 @@ class Pool:
     Args:
         ray: The module, connected.
         config: How many workers, and what each needs.
+        wait: How answers are waited for.
     """
 
-    def __init__(self, ray: Any, config: ExecutorConfig) -> None:
-        self._ray, self._config = ray, config
+    def __init__(self, ray: Any, config: ExecutorConfig, wait: Waiting) -> None:
+        self._ray, self._config, self._wait = ray, config, wait
         others = {name: each for name, each in config.resources.items() if each}
         self._kind = ray.remote(Worker).options(
             num_cpus=config.num_cpus,
@@ -91,7 +93,7 @@ class Pool:
         """
         worker = self.starting.pop(reference)
         try:
-            self._ray.get(reference)
+            self._wait.get(reference)
         except self._ray.exceptions.RayError as error:
             self._stillborn += 1
             if self._stillborn > STILLBORN:

@@ -11,6 +11,7 @@ from qmarl.errors import RunError
 from trainers.distributed import ExecutorConfig, Result, Ticket
 from trainers.distributed_connection import cause_of, connect, first_line, last_line
 from trainers.distributed_pool import Pool
+from trainers.distributed_waiting import Waiting
 
 LOSSES = 20
 """Workers that one unit of work may outlive; after that it is taken for the cause."""
@@ -31,7 +32,8 @@ class RayExecutor:
 
     def __init__(self, config: ExecutorConfig) -> None:
         self._ray, self._ours = connect(config)
-        self._pool = Pool(self._ray, config)
+        self._wait = Waiting(self._ray)
+        self._pool = Pool(self._ray, config, self._wait)
         self._waiting: deque[Ticket] = deque()
         self._running: dict[Any, tuple[Ticket, Any, float]] = {}
         self._done: dict[Ticket, Any] = {}
@@ -100,6 +102,7 @@ class RayExecutor:
     def close(self) -> None:
         """Lets the workers go; a cluster that we joined or started here ends with us."""
         self._pool.close()
+        self._wait.close()
         if self._ours:
             self._ray.shutdown()
 
@@ -115,7 +118,7 @@ class RayExecutor:
         self._deal()
         references = [*self._running, *self._pool.starting]
         idle, started = self._pool.idle, time.monotonic()
-        ready = self._ray.wait(references, num_returns=1, timeout=seconds)[0]
+        ready = self._wait.ready(references, seconds)
         self._spent["waiting"] += idle * (time.monotonic() - started)
         for reference in ready:
             if reference in self._pool.starting:
@@ -128,7 +131,7 @@ class RayExecutor:
         ticket, worker, handed = self._running.pop(reference)
         errors = self._ray.exceptions
         try:
-            self._done[ticket], seconds = self._ray.get(reference)
+            self._done[ticket], seconds = self._wait.get(reference)
         except self._lost as error:
             self._pool.remove(worker)
             self._again(ticket, error)

@@ -121,17 +121,17 @@ def ray() -> Finding:
 
 
 def cluster(address: str | None) -> Finding:
-    """Knocks at the cluster that the environment names, three seconds at most."""
+    """Knocks at the cluster that the environment names, seconds at most."""
     if not address:
         return Finding("ray cluster", "ok", "RAY_ADDRESS is not set; Ray stays on this machine")
-    from trainers.distributed import knock
+    from trainers.distributed_connection import knock
 
     mode = os.environ.get("RAY_AUTH_MODE", "not set")
     try:
         knock(address)
     except QmarlError as error:
         return Finding("ray cluster", "bad", f"{error}; RAY_AUTH_MODE is {mode}")
-    advice = "a cluster with tokens needs RAY_AUTH_MODE=token and the head's RAY_AUTH_TOKEN"
+    advice = "`qmarl cluster check` says whether it lets us in and what its nodes have"
     return Finding("ray cluster", "ok", f"{address} answers; RAY_AUTH_MODE is {mode} ({advice})")
 
 

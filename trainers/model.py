@@ -54,7 +54,7 @@ def _group(group: Group, config: ActorConfig) -> dict[str, Any]:
 
 
 def _twin(config: ActorConfig, group: Group) -> dict[str, Any] | None:
-    if config.kind == "mlp" and config.hidden is not None:
+    if config.kind == "split" or (config.kind == "mlp" and config.hidden is not None):
         return None  # widths of one's own match no circuit; none need even fit this world
     kind = "mlp" if config.kind == "vqc" else "vqc"
     count = twin_parameter_count(config, *group.shape, group.continuous)

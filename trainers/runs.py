@@ -34,6 +34,7 @@ from trainers.rollout import Seat, Team
 from trainers.round_log import RoundLog
 from trainers.rundir import RunDirectory
 from trainers.secure_links import Links
+from trainers.sinks import check_sinks, open_sinks
 from trainers.state import TrainingState
 from trainers.trainer import Trainer, Witness
 
@@ -65,6 +66,7 @@ def train(
         RunInterruptedError: A signal ended the run; a checkpoint was written.
     """
     greet(config.executor)
+    check_sinks(config.logging.sinks)
     begun = None if origin is None else Origin.read(origin)
     parts = build(config, begun)
     notes = privacy_notes(parts.federations, config.rounds)
@@ -97,6 +99,7 @@ def resume(run: Path, console: Progress) -> Path:
         console.note(f"passed over a damaged checkpoint: {skipped}")
     directory.probe()
     greet(config.executor)
+    check_sinks(config.logging.sinks)
     state = TrainingState.from_checkpoint(loaded)
     parts = build(config, Origin.kept(directory))
     with closing(make_executor(config.executor)) as executor:
@@ -108,7 +111,7 @@ def _go(
 ) -> Path:
     """Trains from ``state`` on with the run directory locked; whatever happens, a state is kept."""
     config, reached = parts.config, deque([state], maxlen=1)
-    with run.locked(), _logger(run, config, state) as logger, interruptible():
+    with run.locked(), _logger(run, config, state, console) as logger, interruptible():
         try:
             model = describe(parts.groups, config.actor)
             run.write_model(model)
@@ -128,8 +131,15 @@ def _go(
     return run.path
 
 
-def _logger(run: RunDirectory, config: ExperimentConfig, state: TrainingState) -> Logger:
-    return Logger(run, config.logging.tensorboard, state.round)
+def _logger(
+    run: RunDirectory, config: ExperimentConfig, state: TrainingState, console: Progress
+) -> Logger:
+    try:
+        sinks = open_sinks(run.path, config, console.note)
+    except ConfigurationError:
+        run.set_status("failed", state.round)
+        raise
+    return Logger(run, config.logging.tensorboard, state.round, sinks)
 
 
 def _trainer(
@@ -257,8 +267,8 @@ def evaluate(
         gif: Whether the first episode is also drawn, into ``media/flight.gif``.
         checkpoint: ``best``, ``latest`` or a step number.
         name: Of the file in ``eval/``; by default made of seed, episodes and manner.
-        executor: Where the episodes are played; here, if left out. It is not read from the run: a
-            stranger's never says which cluster we join.
+        executor: Where the episodes are played; by default here, or where an override says: a
+            run, which may be a stranger's, never says which cluster we join.
         keep_flights: Whether all flights are written down, into ``media/flights.npz``.
 
     Returns:

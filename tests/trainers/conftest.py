@@ -42,3 +42,23 @@ def train(tmp_path):
         return start(config, source="# a test\n", console=SilentProgress())
 
     return run
+
+
+@pytest.fixture
+def coverage(tmp_path):
+    """Loads the covering drones with overrides; their runs land under the test's directory."""
+    from covered_worlds import covered
+
+    return lambda *overrides: covered(tmp_path, *overrides)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """What the covering drones learn over links that nothing protects."""
+    from covered_worlds import covered, final
+
+    from trainers.progress import SilentProgress
+    from trainers.runs import train as start
+
+    config = covered(tmp_path_factory.mktemp("plain"))
+    return final(start(config, source="# a test\n", console=SilentProgress()))
