@@ -53,7 +53,8 @@ def serve(
         typer.echo("ctrl-c ends it; the runs go on")
         if not server.private:
             typer.echo(
-                f"note: whoever reaches {host} can read along on the way; a tunnel hides it", err=True
+                f"note: whoever reaches {host} can read along on the way; a tunnel hides it",
+                err=True,
             )
         sys.stdout.flush()
         try:

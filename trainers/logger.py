@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trainers.rundir import RunDirectory
+    from trainers.sinks import Sinks
 
 
 class LoggingConfig(Section):
@@ -34,6 +35,8 @@ class LoggingConfig(Section):
     """How many of the last checkpoints stay; the best one stays anyway."""
     checkpoint_every: int = Field(default=10, ge=1)
     """Rounds between checkpoints; the last round is always saved."""
+    sinks: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    """Other places that the curves go to; each needs the extra of its name."""
 
 
 class Logger:
@@ -44,15 +47,22 @@ class Logger:
         tensorboard: Whether to write TensorBoard events too.
         first_round: The round that comes next; what an earlier attempt logged of it or of later
             ones is cut off, a half-written last line too.
+        sinks: Other places that the metrics go to.
 
     Raises:
         RunError: The log is damaged or cannot be written.
     """
 
-    def __init__(self, run: RunDirectory, tensorboard: bool = True, first_round: int = 0) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        tensorboard: bool = True,
+        first_round: int = 0,
+        sinks: Sinks | None = None,
+    ) -> None:
         kept = [line for line in read_metrics(run) if line["round"] < first_round]
         run.write(run.metrics.name, "".join(f"{json.dumps(line)}\n" for line in kept))
-        self._next = first_round
+        self._next, self._sinks = first_round, sinks
         self._path = run.metrics
         with told(self._path):
             self._file = self._path.open("ab")
@@ -80,10 +90,14 @@ class Logger:
             os.fsync(self._file.fileno())
             if self._events:
                 self._events.write(round_number, numbers)
+        if self._sinks:
+            self._sinks.log(round_number, numbers)
         self._next = round_number + 1
 
     def close(self) -> None:
         """Closes the files; what was logged is on the disk already."""
+        if self._sinks:
+            self._sinks.close()
         with told(self._path):
             self._file.close()
             if self._events:

@@ -9,7 +9,7 @@ from typing import Any
 
 from qmarl.errors import RunError
 from trainers.report_text import Score, number, section
-from trainers.rundir import RunDirectory
+from trainers.rundir import RunDirectory, refuse_traps
 
 MAX_BYTES = 64 * 2**20
 """Files larger than this [bytes] are not read into a report."""
@@ -157,9 +157,10 @@ def _found(path: Path) -> Path:
     try:
         return RunDirectory.open(path).path
     except RunError:
-        if any((path / name).is_file() for name in _LOSSES):
-            return path  # a run that lost files is still worth a report
-        raise
+        if not any((path / name).is_file() for name in _LOSSES):
+            raise
+        refuse_traps(path)
+        return path  # a run that lost files is still worth a report
 
 
 class _Reader:

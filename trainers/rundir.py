@@ -173,7 +173,7 @@ class RunDirectory:
                 " in it, as in runs/<name>/<time>-<hash>"
             )
         path = path.resolve() if path.is_symlink() else path
-        _refuse_traps(path)
+        refuse_traps(path)
         return cls(path)
 
     @property
@@ -340,14 +340,18 @@ def _is_ours(path: Path) -> bool:
     return all((path / name).is_file() for name in ("config.resolved.json", "status.json"))
 
 
-def _refuse_traps(directory: Path) -> None:
-    """Refuses links, devices and giants: we would write through them, or wait for them forever."""
+def refuse_traps(directory: Path) -> None:
+    """Refuses links, devices and giants: we would write through them, or wait for them forever.
+
+    Raises:
+        RunError: There is one anywhere in ``directory``.
+    """
     with told(directory), suppress(FileNotFoundError):  # a run at work forgets old checkpoints
         with os.scandir(directory) as found:
             entries = list(found)
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                _refuse_traps(Path(entry.path))
+                refuse_traps(Path(entry.path))
             elif not entry.is_file(follow_symlinks=False):
                 raise RunError(f"'{entry.path}' is a link or a device; no run has one, so beware")
             elif (size := entry.stat(follow_symlinks=False).st_size) > _LARGEST:

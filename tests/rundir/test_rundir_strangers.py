@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qmarl.errors import RunError
+from trainers.report_data import read
 from trainers.rundir import RunDirectory
 
 
@@ -33,6 +34,15 @@ def test_a_link_is_refused_and_what_it_leads_to_stays(run: Path, place: str) -> 
     with pytest.raises(RunError, match="is a link or a device"):
         RunDirectory.open(run)
     assert treasure.read_text() == "mine"
+
+
+def test_a_report_does_not_read_through_a_link_either(run: Path) -> None:
+    treasure = run.parent / "treasure"
+    treasure.write_text("mine")
+    (run / "metrics.jsonl").symlink_to(treasure)
+    (run / "status.json").unlink()  # a report is written of runs that lost files, too
+    with pytest.raises(RunError, match="is a link or a device"):
+        read(run)
 
 
 def test_a_linked_directory_is_refused(run: Path, tmp_path: Path) -> None:

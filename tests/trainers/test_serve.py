@@ -231,6 +231,21 @@ def test_linked_runs_are_not_followed(home, tmp_path):
     assert len(Shelf([home, home / "door"]).names()) == 2  # unless somebody names the link
 
 
+def test_memory_is_bounded_by_reading_again(home, monkeypatch):
+    from trainers import serve_shelf
+
+    for number in range(3):
+        fill(home / f"more{number}")
+    shelf = Shelf([home])
+    monkeypatch.setattr(serve_shelf, "MOST_KEPT", 10_000)
+    names = shelf.names()
+    for name in [*names, *names]:
+        assert shelf.look(name).done == 4
+        assert name in shelf._watchers
+        assert sum(one.size for one in shelf._watchers.values()) <= 10_000
+    assert len(shelf._watchers) < 4
+
+
 def test_a_page_that_cannot_be_drawn_ends_no_other(inside, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("of a stranger")
@@ -308,7 +323,8 @@ def test_a_real_browser_follows_a_run_and_obeys_no_stranger(site, home, tmp_path
 
     def page(look, name):
         drawn = original(look, name)
-        append(run, look.done)  # between the page and the first question what changed
+        if look.record.path == run:
+            append(run, look.done)  # between the page and the first question what changed
         return drawn
 
     monkeypatch.setattr(serve.pages, "run", page)

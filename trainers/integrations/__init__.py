@@ -1,0 +1,1 @@
+"""Doors to other people's systems: Ray's metrics, Ray Tune, RLlib; each needs its own extra."""
