@@ -77,7 +77,7 @@ def test_noise_changes_what_is_learned_and_how_a_team_scores(small, train):
 
 
 REFUSED = [
-    (("actor.kind=mlp", "noise.depolarising=0.1"), "kind 'mlp' has no circuit"),
+    (("actor.kind=mlp", "noise.depolarising=0.1"), "acts on 'actor.kind: vqc' alone, not on 'mlp'"),
     (("actor.kind=mlp", "actor.shots=10"), "for 'kind: vqc', not for 'mlp'"),
     (("actor.backend=pennylane:default.mixed", "noise.depolarising=0.1"), "default.mixed"),
     (("actor.backend=pennylane:default.qubit", "actor.gradient=spsa"), "for 'backend: program'"),
@@ -117,7 +117,7 @@ def test_noisy_actors_act_as_they_learn_and_need_a_circuit():
     np.testing.assert_allclose(acted, learned, atol=1e-12)
     assert np.abs(acted - ideal.policy.bind(params)(seen)).max() > 0.01
     twin = config.model_copy(update={"kind": "mlp"})
-    with pytest.raises(ConfigurationError, match="'mlp' has no circuit"):
+    with pytest.raises(ConfigurationError, match="does not act on an actor of kind 'mlp'"):
         make_actor(twin, 6, 4, NOISE)
 
 
