@@ -173,7 +173,7 @@ def test_the_sweep_refuses_what_it_cannot_read(small, train, tmp_path):
     for option, text, kind, message in (
         ("--depolarising", "0,x", ConfigurationError, "numbers between commas"),
         ("--phase-damping", "1.5", ConfigurationError, "must be at most 1"),
-        ("--phase-damping", "0.5", ConfigurationError, "'mlp' has no circuit"),
+        ("--phase-damping", "0.5", ConfigurationError, "alone, not on 'mlp'"),
     ):
         done = CliRunner().invoke(app, ["circuits", "noise", str(run), option, text])
         assert isinstance(done.exception, kind)
