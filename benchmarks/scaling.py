@@ -8,12 +8,13 @@ benchmarks/scores/scaling.json. Quiet machines only: the workers are to have the
 
 The model of 64 nodes. A round of U equal units of work on W workers lasts
 
-    T(W) = ceil(U / W) * work + U * driver + rest
+    T(W) = ceil(U / W) * work + U * (driver + joint) + rest
 
 work: seconds of a unit in its worker; driver: seconds that the driver spends on each unit, one by
-one (packing, sending, unpacking), measured with empty work; rest: what is done once a round
-(aggregation, logs). All three are measured here. The network is taken to be no slower than this
-machine's own, and every node to have one worker: a bound from above.
+one (packing, sending, unpacking), measured with empty work; joint: seconds of learning from a
+unit's experience where one learner takes all of it (shards; fleets learn in their own units); rest:
+what is done once a round (aggregation, logs). All are measured here. The network is taken to be no
+slower than this machine's own, and every node to have one worker: a bound from above.
 """
 
 from __future__ import annotations
@@ -39,8 +40,15 @@ JOBS = {
         *("federation.client=fleet", "federation.fleets=8", "env.num_envs=64"),
         *("algorithm.epochs=8", "algorithm.minibatches=8"),
     ],
-    "shards": ["env.num_envs=256", "env.shards=8", "algorithm.epochs=1", "algorithm.minibatches=1"],
+    "shards": [
+        "env.num_envs=1536",
+        "env.shards=4",
+        "algorithm.epochs=1",
+        "algorithm.minibatches=1",
+    ],
 }
+UNITS = {"fleets": 8, "shards": 4}
+"""Units of work in a round of each job; a shard is to last a few tenths of a second."""
 NODES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -103,20 +111,24 @@ def overhead(units: int = 8, repeats: int = 20) -> float:
     return statistics.median(seconds)
 
 
-def extrapolated(one: dict[str, float], units: int, driver: float) -> dict[str, float]:
+def extrapolated(
+    one: dict[str, float], units: int, driver: float, *, joint: bool
+) -> dict[str, float]:
     """Speed-up over one node that the model gives; units grow with the nodes beyond their number.
 
     Args:
         one: Medians with one worker.
         units: Units of work in a round here.
         driver: Seconds of the driver for each unit.
+        joint: Whether one learner takes the experience of all units.
     """
-    work = (one["worlds"] + one["circuits"] + one["learning"]) / units
+    played, learned = (one["worlds"] + one["circuits"]) / units, one["learning"] / units
+    work, alone_s = (played, driver + learned) if joint else (played + learned, driver)
     found = {}
     for nodes in NODES:
         many = max(units, nodes)
-        alone = many * (work + driver) + one["rest"]
-        together = math.ceil(many / nodes) * work + many * driver + one["rest"]
+        alone = many * (work + alone_s) + one["rest"]
+        together = math.ceil(many / nodes) * work + many * alone_s + one["rest"]
         found[str(nodes)] = round(alone / together, 2)
     return found
 
@@ -154,7 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     print(table(rows))
     model = {
-        job: extrapolated(by_workers[str(chosen.workers[0])], 8, whole / 8)
+        job: extrapolated(
+            by_workers[str(chosen.workers[0])], UNITS[job], whole / 8, joint=job == "shards"
+        )
         for job, by_workers in rows.items()
     }
     for job, gains in model.items():
